@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Plugin } from 'vite';
+import { defineConfig } from 'vitest/config';
+import tsconfig from './tsconfig.json' with { type: 'json' };
+
+/** Tests run on the sources: the same map of names as the type checker's, read from its file. */
+const alias = Object.entries(tsconfig.compilerOptions.paths).map(([name, [file]]) => ({
+  find: new RegExp(`^${name}$`),
+  replacement: fileURLToPath(new URL(file as string, import.meta.url)),
+}));
+
+/** Lua and SQL as text, as tsup's loader does it in the build. */
+const textModules: Plugin = {
+  name: 'text-modules',
+  enforce: 'pre',
+  load(id) {
+    if (!/\.(lua|sql)$/.test(id)) return null;
+    return `export default ${JSON.stringify(readFileSync(id, 'utf8'))};`;
+  },
+};
+
+export default defineConfig({
+  plugins: [textModules],
+  resolve: { alias },
+  test: {
+    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'examples/*/src/**/*.test.ts'],
+    pool: 'forks',
+    // Two cores are the smallest machine that this must pass on, and a server set-up is shared by
+    // a file's tests: more files at once would only make them wait for each other.
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 180_000,
+    reporters: ['default', './scripts/count-reporter.ts'],
+  },
+});

@@ -1,0 +1,9 @@
+export type {
+  Backend,
+  Endpoint,
+  Server,
+  ServerKind,
+  ServerPlace,
+  ServerSpec,
+  ServerState,
+} from './server/server.js';

@@ -1,0 +1,10 @@
+import { defineConfig } from 'tsup';
+import { library } from '../../tsup.base.js';
+
+export default defineConfig(
+  library({
+    index: 'src/index.ts',
+    check: 'src/check/index.ts',
+    guard: 'src/server/guard-main.ts',
+  }),
+);

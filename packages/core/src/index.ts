@@ -1,3 +1,13 @@
+export { BoundedQueue, type BoundedQueueOptions, type WaitOptions } from './bounded-queue.js';
+export { Breaker, type BreakerOptions, type BreakerState } from './breaker.js';
+export { type Clock, ManualClock, type ScheduledCall, systemClock } from './clock.js';
+export {
+  abortedError,
+  type DeadlineOptions,
+  deadlineError,
+  sleep,
+  withDeadline,
+} from './deadline.js';
 export {
   type Duration,
   type DurationUnit,
@@ -21,3 +31,6 @@ export {
   integerOption,
   nearestName,
 } from './options.js';
+export { SingleFlight } from './single-flight.js';
+export { quoteIdentifier, quoteInteger, quoteLiteral, quoteQualified } from './sql-identifier.js';
+export { type ObservedMetric, type RecordedMetric, Telemetry } from './telemetry.js';

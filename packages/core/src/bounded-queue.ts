@@ -1,0 +1,144 @@
+import { type Clock, type ScheduledCall, systemClock } from './clock.js';
+import { abortedError, deadlineError } from './deadline.js';
+import { coreErrors, ShardlineError } from './errors.js';
+
+/**
+ * Waiters in order of arrival, never more than a limit, each with a deadline and a signal of its own.
+ *
+ * A doubly linked list, since a waiter leaves from the middle when its time is up, and a full queue
+ * of thousands must not be searched for it. A waiter is handed its value or its error exactly once.
+ */
+export interface BoundedQueueOptions {
+  /** Most waiters at a time. */
+  readonly limit: number;
+  /** What is waited for, as the beginning of a sentence: `Waiting for a connection to db-1`. */
+  readonly doing: string;
+  readonly clock?: Clock;
+}
+
+/** How long one waiter waits. */
+export interface WaitOptions {
+  /** Longest wait in milliseconds. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Makes the error of a wait that ran out, where the owner has more to tell. */
+  readonly onTimeout?: () => Error;
+}
+
+interface Waiter<Value> {
+  resolve(value: Value): void;
+  reject(error: Error): void;
+  previous: Waiter<Value> | undefined;
+  next: Waiter<Value> | undefined;
+  timer: ScheduledCall | undefined;
+  unlisten: () => void;
+}
+
+/** A bounded first-in, first-out queue of waiters for values of one kind. */
+export class BoundedQueue<Value> {
+  readonly #options: Required<BoundedQueueOptions>;
+  #head: Waiter<Value> | undefined;
+  #tail: Waiter<Value> | undefined;
+  #size = 0;
+
+  constructor(options: BoundedQueueOptions) {
+    this.#options = { clock: systemClock, ...options };
+  }
+
+  /** How many wait. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * Takes a place at the end and waits to be handed a value.
+   *
+   * @throws ShardlineError `QUEUE_FULL` at once when there is no place, `DEADLINE_EXCEEDED`, `ABORTED`.
+   */
+  wait(options: WaitOptions): Promise<Value> {
+    const { limit, doing, clock } = this.#options;
+    if (options.signal?.aborted) {
+      return Promise.reject(abortedError(doing, options.signal.reason));
+    }
+    if (this.#size >= limit) return Promise.reject(this.#fullError());
+    return new Promise<Value>((resolve, reject) => {
+      const waiter: Waiter<Value> = {
+        resolve,
+        reject,
+        previous: undefined,
+        next: undefined,
+        timer: undefined,
+        unlisten: () => {},
+      };
+      this.#append(waiter);
+      if (Number.isFinite(options.timeoutMs)) {
+        const onTime = () =>
+          this.#settle(waiter)?.reject(
+            options.onTimeout?.() ?? deadlineError(doing, options.timeoutMs),
+          );
+        waiter.timer = clock.schedule(options.timeoutMs, onTime, true);
+      }
+      this.#listen(waiter, options.signal);
+    });
+  }
+
+  /** Hands a value to whoever has waited longest. False, with nothing handed out, if nobody waits. */
+  hand(value: Value): boolean {
+    const waiter = this.#head;
+    if (waiter === undefined) return false;
+    this.#settle(waiter)?.resolve(value);
+    return true;
+  }
+
+  /** Ends the wait of whoever has waited longest with an error. False if nobody waits. */
+  rejectFirst(error: Error): boolean {
+    const waiter = this.#head;
+    if (waiter === undefined) return false;
+    this.#settle(waiter)?.reject(error);
+    return true;
+  }
+
+  /** Ends every wait with an error. */
+  rejectAll(error: Error): void {
+    while (this.rejectFirst(error));
+  }
+
+  #listen(waiter: Waiter<Value>, signal: AbortSignal | undefined): void {
+    if (signal === undefined) return;
+    const onAbort = () =>
+      this.#settle(waiter)?.reject(abortedError(this.#options.doing, signal.reason));
+    signal.addEventListener('abort', onAbort, { once: true });
+    waiter.unlisten = () => signal.removeEventListener('abort', onAbort);
+  }
+
+  #append(waiter: Waiter<Value>): void {
+    waiter.previous = this.#tail;
+    if (this.#tail === undefined) this.#head = waiter;
+    else this.#tail.next = waiter;
+    this.#tail = waiter;
+    this.#size += 1;
+  }
+
+  #settle(waiter: Waiter<Value>): Waiter<Value> | undefined {
+    const isQueued = waiter.previous !== undefined || this.#head === waiter;
+    if (!isQueued) return undefined;
+    if (waiter.previous === undefined) this.#head = waiter.next;
+    else waiter.previous.next = waiter.next;
+    if (waiter.next === undefined) this.#tail = waiter.previous;
+    else waiter.next.previous = waiter.previous;
+    waiter.previous = undefined;
+    waiter.next = undefined;
+    this.#size -= 1;
+    waiter.timer?.cancel();
+    waiter.unlisten();
+    return waiter;
+  }
+
+  #fullError(): ShardlineError {
+    return new ShardlineError(
+      coreErrors.QUEUE_FULL,
+      `${this.#options.doing} was refused: ${this.#size} of ${this.#options.limit} places are taken.`,
+      { details: { size: this.#size, limit: this.#options.limit } },
+    );
+  }
+}

@@ -1,0 +1,103 @@
+import { type Clock, systemClock } from './clock.js';
+import { coreErrors, ShardlineError } from './errors.js';
+
+/**
+ * Every wait ends: by its result, by its deadline, or by the caller's AbortSignal, whichever is first.
+ *
+ * The listener on the caller's signal is taken off again when the work ends. `AbortSignal.any` would
+ * be shorter, but a long-lived signal (one per service) then keeps every call's signal alive
+ * (nodejs/node#54614), and a leak of one object per query is not a small one.
+ */
+export interface DeadlineOptions {
+  /** Longest wait in milliseconds. `Infinity` leaves only the signal. */
+  readonly timeoutMs: number;
+  /** The caller's way to give up early. */
+  readonly signal?: AbortSignal | undefined;
+  /** What is being waited for, as the beginning of a sentence: `Connecting to 10.0.0.1:5432`. */
+  readonly doing: string;
+  readonly clock?: Clock;
+}
+
+/**
+ * Runs work that must end in time. The work receives a signal that fires when it should stop; whether
+ * or not it listens, the caller is answered.
+ *
+ * @throws ShardlineError `DEADLINE_EXCEEDED` or `ABORTED`; else whatever the work throws.
+ *
+ * @example
+ * ```ts
+ * import { withDeadline } from '@shardline/core';
+ *
+ * const response = await withDeadline(
+ *   { timeoutMs: 2000, doing: 'Asking for the odds' },
+ *   (signal) => fetch('http://127.0.0.1:8080/odds', { signal }),
+ * );
+ * ```
+ */
+export async function withDeadline<T>(
+  options: DeadlineOptions,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { timeoutMs, signal, doing, clock = systemClock } = options;
+  if (signal?.aborted) throw abortedError(doing, signal.reason);
+
+  const controller = new AbortController();
+  let giveUp: (error: ShardlineError) => void;
+  const givenUp = new Promise<never>((_, reject) => {
+    giveUp = (error) => {
+      controller.abort(error);
+      reject(error);
+    };
+  });
+  const onAbort = () => giveUp(abortedError(doing, signal?.reason));
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const timer = Number.isFinite(timeoutMs)
+    ? clock.schedule(timeoutMs, () => giveUp(deadlineError(doing, timeoutMs)), true)
+    : undefined;
+
+  try {
+    const working = work(controller.signal);
+    // If the deadline answers first, the work's own failure afterwards has nobody left to tell.
+    working.catch(() => {});
+    return await Promise.race([working, givenUp]);
+  } finally {
+    timer?.cancel();
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** The error of a wait that reached its deadline. */
+export function deadlineError(
+  doing: string,
+  timeoutMs: number,
+  details: Readonly<Record<string, unknown>> = {},
+): ShardlineError {
+  return new ShardlineError(
+    coreErrors.DEADLINE_EXCEEDED,
+    `${doing} did not end within ${Math.round(timeoutMs)} ms.`,
+    { details: { timeoutMs, ...details } },
+  );
+}
+
+/** The error of a wait that its caller gave up. */
+export function abortedError(doing: string, reason: unknown): ShardlineError {
+  return new ShardlineError(coreErrors.ABORTED, `${doing} was given up by the caller.`, {
+    cause: reason,
+  });
+}
+
+/** Waits; ends early, with `ABORTED`, if the signal fires. */
+export async function sleep(
+  delayMs: number,
+  options: { signal?: AbortSignal | undefined; clock?: Clock; doing?: string } = {},
+): Promise<void> {
+  const { signal, clock = systemClock, doing = 'Waiting' } = options;
+  await withDeadline(
+    { timeoutMs: Number.POSITIVE_INFINITY, signal, doing, clock },
+    (stop) =>
+      new Promise<void>((resolve) => {
+        const timer = clock.schedule(delayMs, resolve, true);
+        stop.addEventListener('abort', () => timer.cancel(), { once: true });
+      }),
+  );
+}

@@ -13,8 +13,6 @@ import { coreErrors, ShardlineError } from './errors.js';
 /** PostgreSQL cuts longer names short without a word, and two names may become one. */
 const MAX_IDENTIFIER_BYTES = 63;
 
-const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
-
 /**
  * A name, quoted.
  *
@@ -75,6 +73,6 @@ function identifierFault(name: string): string | undefined {
 function textFault(text: string): string | undefined {
   if (typeof text !== 'string') return `is a ${typeof text}, not a text`;
   if (text.includes('\0')) return 'holds a NUL character';
-  if (LONE_SURROGATE.test(text)) return 'holds half a surrogate pair';
+  if (!text.isWellFormed()) return 'holds half a surrogate pair';
   return undefined;
 }

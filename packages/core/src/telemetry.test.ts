@@ -74,7 +74,7 @@ describe('Telemetry', () => {
     const collect = startMetrics();
     telemetry.refresh();
     expect(telemetry.isMeasuring).toBe(true);
-    expect((await collect())[0]?.dataPoints[0]?.value).toBe(7);
+    expect((await collect())[0]?.dataPoints.map((point) => point.value)).toEqual([7]);
     telemetry.close();
   });
 
@@ -82,7 +82,7 @@ describe('Telemetry', () => {
     const collect = startMetrics();
     const telemetry = new Telemetry(options({ value: 1 }));
     telemetry.close();
-    expect((await collect()).flatMap((metric) => metric.dataPoints)).toEqual([]);
+    for (const metric of await collect()) expect(metric.dataPoints).toHaveLength(0);
   });
 
   test('a failed call leaves a span that says so', async () => {

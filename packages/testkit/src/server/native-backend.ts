@@ -49,6 +49,7 @@ function localPlace(
     folder,
     port: spec.port,
     binary: (name) => installation.binary(name),
+    version: installation.version,
     environment: installation.environment,
     owner,
   };

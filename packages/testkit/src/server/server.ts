@@ -89,6 +89,8 @@ export interface UserIds {
 
 /** A place on this machine. */
 export interface LocalPlace extends ServerPlace {
+  /** Version of the programs: `18.4`. */
+  readonly version: string;
   /** Variables that the programs need, such as LD_LIBRARY_PATH. */
   readonly environment: Readonly<Record<string, string>>;
   /** The user that the server runs as and that must own its files; undefined: the caller. */

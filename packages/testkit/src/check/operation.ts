@@ -133,6 +133,9 @@ export interface History {
 /** Later than every stamp: when an operation of unknown outcome may still take effect. */
 export const FOREVER_NS = 2n ** 63n - 1n;
 
+/** Earlier than every stamp: when what was there before the run came to be. */
+export const BEFORE_ALL_NS = -(2n ** 63n);
+
 /** When the effect of an operation is certainly in place: its return if it is known done, else never. */
 export function effectiveReturnNs(operation: Operation): bigint {
   return operation.outcome === 'ok' && operation.returnedNs !== null

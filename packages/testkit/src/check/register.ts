@@ -34,6 +34,7 @@
 import { byKey } from './by-key.js';
 import { MalformedHistoryError } from './malformed-history-error.js';
 import {
+  BEFORE_ALL_NS,
   describeOperation,
   effectiveReturnNs,
   type History,
@@ -68,9 +69,6 @@ interface Zone {
   readonly lastInvokeNs: bigint;
   readonly lastInvoked: Operation | undefined;
 }
-
-/** Earlier than every stamp: when the initial value was written. */
-const BEFORE_ALL_NS = -1n;
 
 /**
  * Judges `insert`, `update`, `delete` and `read` operations, key by key.

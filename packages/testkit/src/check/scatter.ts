@@ -11,6 +11,7 @@
 import { byKey } from './by-key.js';
 import { MalformedHistoryError } from './malformed-history-error.js';
 import {
+  BEFORE_ALL_NS,
   describeOperation,
   effectiveReturnNs,
   type History,
@@ -245,7 +246,7 @@ function isExcluded(lifetime: Lifetime, { scatter, returnedNs }: Scattered): boo
     lifetime.deletes.some(
       (each) => each.invokedNs > returnNs && effectiveReturnNs(each) < scatter.invokedNs,
     );
-  if (lifetime.isNative && !isRemovedAfter(-1n)) return false;
+  if (lifetime.isNative && !isRemovedAfter(BEFORE_ALL_NS)) return false;
   return lifetime.inserts.every(
     (insert) => insert.invokedNs > returnedNs || isRemovedAfter(effectiveReturnNs(insert)),
   );

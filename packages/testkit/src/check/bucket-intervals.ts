@@ -66,10 +66,8 @@ export function checkBucketIntervals(history: History, policy: BucketPolicy): Ve
 }
 
 function admissionsOf(checks: readonly Operation[]): Admission[] {
-  const originNs = checks.reduce(
-    (first, check) => Math.min(check.invokedNs, first),
-    (checks[0] as Operation).invokedNs,
-  );
+  let originNs = (checks[0] as Operation).invokedNs;
+  for (const { invokedNs } of checks) if (invokedNs < originNs) originNs = invokedNs;
   return checks.map((check) => ({
     check,
     cost: costOf(check),

@@ -142,7 +142,7 @@ native('a process', () => {
     process.kill(server.pid as number, 'SIGKILL');
     await waitUntil(() => server.state === 'down', { what: 'the end to be noticed' });
     expect(server.pid).toBeUndefined();
-    expect(stillRunning([child.pid])).toEqual([]);
+    await waitUntil(() => stillRunning([child.pid]).length === 0, { what: 'its child to end' });
     await server.restart();
     expect(server.state).toBe('running');
   });

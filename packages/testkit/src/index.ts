@@ -1,3 +1,13 @@
+export { type FindBinariesOptions, findBinaries } from './binaries/find-binaries.js';
+export type { Installation } from './binaries/installation.js';
+export { testkitErrors } from './errors.js';
+export {
+  type MemcachedNodes,
+  type MemcachedOptions,
+  type MemcachedServer,
+  startMemcached,
+  startMemcachedNodes,
+} from './memcached/memcached-server.js';
 export {
   type PgBouncerOptions,
   type PgBouncerServer,
@@ -12,12 +22,3 @@ export type {
   SettingValue,
 } from './postgres/settings.js';
 export { startPostgres } from './postgres/start-postgres.js';
-export type {
-  Backend,
-  Endpoint,
-  Server,
-  ServerKind,
-  ServerPlace,
-  ServerSpec,
-  ServerState,
-} from './server/server.js';

@@ -23,6 +23,8 @@ const commands = {
     environment: { SHARDLINE_BACKEND: 'containers' },
   },
   check: { run: ['node', 'scripts/check.mjs'] },
+  'docs:errors': { run: ['node', 'scripts/error-pages.mjs'] },
+  bench: { run: ['node', 'benchmarks/dist/main.js'] },
   demo: { run: ['node', 'examples/betting/dist/demo/main.js'] },
 };
 
@@ -90,7 +92,8 @@ function workspaceManifests() {
     .flatMap((pattern) => {
       if (!pattern.endsWith('/*')) return [pattern];
       const parent = pattern.slice(0, -2);
-      return readdirSync(join(root, parent)).map((folder) => `${parent}/${folder}`);
+      const folders = existsSync(join(root, parent)) ? readdirSync(join(root, parent)) : [];
+      return folders.map((folder) => `${parent}/${folder}`);
     })
     .map((folder) => `${folder}/package.json`)
     .filter((manifest) => existsSync(join(root, manifest)))

@@ -13,8 +13,8 @@ import type pg from 'pg';
  * idle connection on which the server speaks out of turn is broken, whatever it says.
  */
 
-/** What of the driver's client this package looks at beyond its public types. */
-export interface DriverClient extends pg.Client {
+/** What of the driver's client this package uses, public and not. */
+export interface DriverClient extends EventEmitter {
   readonly connection: EventEmitter & {
     readonly stream: { destroy(error?: Error): void };
     readonly parsedStatements: Readonly<Record<string, string>>;
@@ -23,6 +23,8 @@ export interface DriverClient extends pg.Client {
   readonly readyForQuery?: boolean;
   readonly processID: number | null;
   readonly secretKey: number | null;
+  readonly host: string;
+  readonly port: number;
   readonly _queryable: boolean;
   readonly _ending: boolean;
   readonly _activeQuery: object | null;
@@ -30,9 +32,17 @@ export interface DriverClient extends pg.Client {
   readonly _sentQueryQueue: readonly object[];
   pipeline: boolean;
   _poolUseCount?: number;
+  connect(): Promise<unknown>;
+  end(callback: () => void): void;
+  query(...args: unknown[]): unknown;
   getTransactionStatus(): 'I' | 'T' | 'E' | null;
   ref(): void;
   unref(): void;
+}
+
+/** The driver's client as its users know it. */
+export function asPgClient(client: DriverClient): pg.PoolClient {
+  return client as unknown as pg.PoolClient;
 }
 
 /** Where a connection stands; the pool that owns it moves it along. */

@@ -1,7 +1,7 @@
 import { type Clock, isShardlineError, type ShardlineError, withDeadline } from '@shardline/core';
 import type pg from 'pg';
 import { codeOf, messageOf, poolError } from '../errors.js';
-import { Connection, type DriverClient } from './connection.js';
+import { asPgClient, Connection, type DriverClient } from './connection.js';
 
 /**
  * Opens connections, apart from whoever waits for one.
@@ -51,7 +51,7 @@ export class Dialer {
    */
   async dial(signal?: AbortSignal): Promise<Connection> {
     const { node, Client, config, dialTimeoutMs, clock } = this.#options;
-    const client = new Client({ ...config, connectionTimeoutMillis: 0 }) as DriverClient;
+    const client = new Client({ ...config, connectionTimeoutMillis: 0 }) as unknown as DriverClient;
     // Until the pool listens, an error of this client must not become an uncaught one.
     client.on('error', ignoreLate);
     let pushed: boolean | undefined;
@@ -64,7 +64,7 @@ export class Dialer {
         { timeoutMs: dialTimeoutMs, signal, doing: `Connecting to ${node}`, clock },
         async () => {
           await client.connect();
-          await this.#options.prepare(client);
+          await this.#options.prepare(asPgClient(client));
         },
       );
     } catch (error) {
@@ -90,7 +90,7 @@ function ignoreLate(): void {}
 function abandon(client: DriverClient): void {
   client.connection?.stream.destroy();
   // A client whose connect has not ended answers `end()` at once; one that has, closes its socket.
-  void Promise.resolve(client.end()).catch(ignoreLate);
+  client.end(ignoreLate);
 }
 
 /** Says what went wrong with a dial, and what to do. */
@@ -106,7 +106,8 @@ export function dialError(node: string, error: unknown, dialTimeoutMs: number): 
     );
   }
   const happened = `Connecting to ${node} failed: ${messageOf(error)}.`;
-  if (code !== undefined && AUTHENTICATION_STATES.has(code)) {
+  const isRefused = AUTHENTICATION_STATES.has(code ?? '') || /^SASL:/.test(messageOf(error));
+  if (isRefused) {
     return poolError('POOL_AUTHENTICATION_FAILED', happened, more);
   }
   if (/does not support SSL|establishing an SSL/.test(messageOf(error)) || TLS_CODE.test(code ?? ''))

@@ -1,4 +1,4 @@
-import { EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import type { Clock } from '@shardline/core';
 import type pg from 'pg';
 

@@ -102,7 +102,10 @@ export class DialCrew {
 
   #start(wanted: number): void {
     const pauseMs = this.#backoffUntilMs - this.#now;
-    if (pauseMs > 0) return this.#pulseIn(pauseMs);
+    if (pauseMs > 0) {
+      this.#pulseIn(pauseMs);
+      return;
+    }
     const allowed = this.#failures > 0 ? Math.min(wanted, 1 - this.#dials.size) : wanted;
     for (let started = 0; started < allowed; started += 1) void this.#dial();
   }

@@ -110,7 +110,10 @@ export function dialError(node: string, error: unknown, dialTimeoutMs: number): 
   if (isRefused) {
     return poolError('POOL_AUTHENTICATION_FAILED', happened, more);
   }
-  if (/does not support SSL|establishing an SSL/.test(messageOf(error)) || TLS_CODE.test(code ?? ''))
+  if (
+    /does not support SSL|establishing an SSL/.test(messageOf(error)) ||
+    TLS_CODE.test(code ?? '')
+  )
     return poolError('POOL_TLS_REFUSED', happened, more);
   return poolError('POOL_DIAL_FAILED', happened, more);
 }

@@ -210,11 +210,13 @@ export class NodePool {
     connection.isLeakReported = false;
     events.released(error, connection);
     const isSpent = connection.useCount >= maxUses || now >= connection.expiresAtMs;
-    if (Boolean(error) || this.#isEnding || !connection.isAlive || isSpent) {
-      return this.#close(connection);
+    if (error || this.#isEnding || !connection.isAlive || isSpent) {
+      this.#close(connection);
+    } else if (connection.isQuiet && !connection.isInTransaction) {
+      this.#keep(connection, now);
+    } else {
+      this.#settle(connection);
     }
-    if (connection.isQuiet && !connection.isInTransaction) return this.#keep(connection, now);
-    this.#settle(connection);
   }
 
   /** Closes what is idle now and the rest as it comes back: the server's role has changed. */
@@ -337,7 +339,10 @@ export class NodePool {
   }
 
   #keep(connection: Connection, now: number): void {
-    if (now >= connection.expiresAtMs || this.#isEnding) return this.#close(connection);
+    if (now >= connection.expiresAtMs || this.#isEnding) {
+      this.#close(connection);
+      return;
+    }
     if (this.#queue.size > 0) {
       this.#servedAtMs = now;
       this.#lend(connection, now);

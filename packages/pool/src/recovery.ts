@@ -31,16 +31,16 @@ const READ_ONLY = '25006';
 const RECOVERY_CONFLICTS = new Set(['40001', '40P01']);
 /** Times that a conflict may repeat, for each replica there is. */
 const CONFLICTS_PER_REPLICA = 3;
-const MOST_LOST_CONNECTIONS = 5;
+const MOST_FAILED_SERVERS = 5;
 
 export function recover(failure: Failure): Recovery {
   const { error, isRead, onReplica, wasSent, isAtomic, failures, replicas } = failure;
   const code = codeOf(error);
   if (code === READ_ONLY && isAtomic) return onReplica ? 'primary' : 'find-primary';
-  if (!wasSent) return isDialFailure(error) && failures <= MOST_LOST_CONNECTIONS ? 'elsewhere' : 'give-up';
-  if (!isRead) return 'give-up';
+  if (isDialFailure(error)) return failures <= MOST_FAILED_SERVERS ? 'elsewhere' : 'give-up';
+  if (!wasSent || !isRead) return 'give-up';
   if (isShardlineError(error, 'POOL_CONNECTION_LOST')) {
-    return failures <= MOST_LOST_CONNECTIONS ? 'elsewhere' : 'give-up';
+    return failures <= MOST_FAILED_SERVERS ? 'elsewhere' : 'give-up';
   }
   if (onReplica && code !== undefined && RECOVERY_CONFLICTS.has(code)) {
     return failures < CONFLICTS_PER_REPLICA * replicas ? 'elsewhere' : 'primary';

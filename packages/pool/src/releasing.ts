@@ -1,6 +1,6 @@
+import { poolError } from './errors.js';
 import type { Connection } from './node/connection.js';
 import type { NodePool } from './node/node-pool.js';
-import { poolError } from './errors.js';
 
 /** Gives a lent connection back, once; a second time is a fault of the caller and says so. */
 export function releaseOnce(pool: NodePool, connection: Connection) {

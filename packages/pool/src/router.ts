@@ -1,8 +1,8 @@
-import type { Clock, ShardlineError } from '@shardline/core';
+import type { ShardlineError } from '@shardline/core';
+import type { StatementClass } from './classify/statement-class.js';
 import { poolError } from './errors.js';
 import type { Node } from './node/node.js';
 import type { RouteTarget } from './route/decide.js';
-import type { StatementClass } from './classify/statement-class.js';
 
 /** Where a statement goes, and why. */
 export interface Route {
@@ -46,7 +46,8 @@ export class SingleRouter implements Router {
 
   tryRoute(request: RouteRequest): Route {
     const { target } = request;
-    if (typeof target === 'object' && target.node !== this.#node.name) throw unknownNode(target.node);
+    if (typeof target === 'object' && target.node !== this.#node.name)
+      throw unknownNode(target.node);
     return this.#route;
   }
 
@@ -64,4 +65,3 @@ const UNCLASSIFIED: StatementClass = Object.freeze({
 function unknownNode(name: string): ShardlineError {
   return poolError('POOL_NO_REPLICA', `No server is called '${name}'.`);
 }
-export type { Clock };

@@ -142,7 +142,11 @@ export function isConnectionLost(error: unknown, connection: Connection): boolea
 }
 
 /** A lost connection means different things to a read, a transaction and a write. */
-function explain(error: Error, connection: Connection, options: ExecuteOptions): Error {
+export function explain(
+  error: Error,
+  connection: Connection,
+  options: Pick<ExecuteOptions, 'isRead' | 'isInTransaction'>,
+): Error {
   if (!isConnectionLost(error, connection)) return error;
   const { node } = connection;
   const more = { cause: error, details: { node, causeCode: codeOf(error) } };

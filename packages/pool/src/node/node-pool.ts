@@ -85,6 +85,8 @@ export class NodePool {
   readonly #crew: DialCrew;
   readonly #idle: Connection[] = [];
   readonly #live = new Set<Connection>();
+  /** Closed for us, but their sockets are not yet. */
+  readonly #closing = new Set<Connection>();
   #sweep: ScheduledCall | undefined;
   #sweepDueMs = Number.POSITIVE_INFINITY;
   #holdMs: number | undefined;
@@ -169,7 +171,7 @@ export class NodePool {
     if (now >= connection.expiresAtMs || !connection.isAlive) return undefined;
     this.#idle.pop();
     this.#lend(connection, now);
-    this.#options.events.acquired(connection);
+    this.#handOver(connection, this.#stack());
     return connection;
   }
 
@@ -182,7 +184,8 @@ export class NodePool {
   async acquire(options: AcquireOptions = {}): Promise<Connection> {
     const ready = options.signal?.aborted ? undefined : this.tryAcquire();
     if (ready !== undefined) return ready;
-    const { clock, acquireTimeoutMs, events } = this.#options;
+    const stack = this.#stack();
+    const { clock, acquireTimeoutMs } = this.#options;
     const allowedMs = options.timeoutMs ?? acquireTimeoutMs;
     const deadlineMs = clock.monotonicMs() + allowedMs;
     for (;;) {
@@ -193,7 +196,7 @@ export class NodePool {
         this.#close(connection);
         continue;
       }
-      events.acquired(connection);
+      this.#handOver(connection, stack);
       return connection;
     }
   }
@@ -232,9 +235,9 @@ export class NodePool {
     this.#sweep?.cancel();
     this.#queue.rejectAll(this.#endedError());
     for (const connection of [...this.#idle]) this.#close(connection);
-    if (this.#live.size === 0) return;
+    if (this.#live.size + this.#closing.size === 0) return;
     const force = () => {
-      for (const connection of [...this.#live]) {
+      for (const connection of [...this.#live, ...this.#closing]) {
         connection.destroy();
         this.#close(connection);
       }
@@ -286,10 +289,18 @@ export class NodePool {
     connection.sinceMs = now;
     const { allowExitOnIdle, leakReportAfterMs } = this.#options;
     if (allowExitOnIdle) connection.client.ref();
-    if (leakReportAfterMs > 0) {
-      connection.heldBy = new Error('The connection was acquired here.');
-      this.#sweepIn(leakReportAfterMs);
-    }
+    if (leakReportAfterMs > 0) this.#sweepIn(leakReportAfterMs);
+  }
+
+  #handOver(connection: Connection, stack: Error | undefined): void {
+    connection.heldBy = stack;
+    this.#options.events.acquired(connection);
+  }
+
+  /** Where the caller stands, for the report of a leak; only if leaks are looked for. */
+  #stack(): Error | undefined {
+    const isWatched = this.#options.leakReportAfterMs > 0;
+    return isWatched ? new Error('The connection was acquired here.') : undefined;
   }
 
   /** An empty statement: the cheapest thing that a server, or a pooler, must answer. */
@@ -322,7 +333,9 @@ export class NodePool {
     for (const event of OUT_OF_TURN) client.connection?.prependListener(event, onOutOfTurn);
     this.#watchRole(connection);
     this.#options.events.connected(connection, durationMs);
-    this.#keep(connection, this.#options.clock.monotonicMs());
+    // A listener may have begun to set the connection up: it is lent when that is done.
+    if (connection.isQuiet) this.#keep(connection, this.#options.clock.monotonicMs());
+    else this.#settle(connection);
   }
 
   #watchRole(connection: Connection): void {
@@ -376,8 +389,13 @@ export class NodePool {
     this.#live.delete(connection);
     // A farewell can be sent only where nothing is owed; anything else is cut, so that nothing hangs.
     if (!wasQuiet) connection.destroy();
-    connection.client.end(() => this.#options.events.removed(connection));
-    if (this.#live.size === 0) for (const done of this.#whenEmpty.splice(0)) done();
+    this.#closing.add(connection);
+    connection.client.end(() => {
+      this.#closing.delete(connection);
+      this.#options.events.removed(connection);
+      if (this.#live.size + this.#closing.size > 0) return;
+      for (const done of this.#whenEmpty.splice(0)) done();
+    });
     this.#crew.pulse();
   }
 

@@ -1,7 +1,7 @@
 import { abortedError, type Clock, type ScheduledCall } from '@shardline/core';
 import { LRUCache } from 'lru-cache';
 import type { Connection } from './connection.js';
-import type { Result, Statement } from './execute.js';
+import { explain, type Result, type Statement } from './execute.js';
 import type { AcquireOptions, NodePool } from './node-pool.js';
 
 /**
@@ -181,7 +181,8 @@ export class Pipeline {
     }
     if (!job.isSettled) {
       job.isSettled = true;
-      if (error) job.reject(error);
+      if (error)
+        job.reject(explain(error, lane.connection, { isRead: true, isInTransaction: false }));
       else job.resolve(result);
     }
     if (lane.jobs.length === 0) {

@@ -1,15 +1,16 @@
 import { type Duration, durationMs, systemClock } from '@shardline/core';
 import pg from 'pg';
 import { poolError } from './errors.js';
-import { Executor } from './executor.js';
-import { asPgClient, type Connection } from './node/connection.js';
+import { type ExecutionObserver, Executor } from './executor.js';
+import { asPgClient, type Connection, whenQuiet } from './node/connection.js';
 import { Node } from './node/node.js';
 import type { NodePoolEvents } from './node/node-pool.js';
 import type { QueryOptions, ReplicaPoolOptions } from './options.js';
 import { releaseOnce } from './releasing.js';
-import { type Router, SingleRouter } from './router.js';
+import { failSubmittable, RoutedClient } from './routed-client.js';
+import { type Route, type Router, SingleRouter } from './router.js';
 import { type PoolSettings, resolveSettings } from './settings.js';
-import { type QueryCall, type QueryCallback, readQueryCall } from './statement-arguments.js';
+import { answer, type QueryCall, readQueryCall } from './statement-arguments.js';
 
 /** Called by `connect` with a client, as `pg` does. */
 export type ConnectCallback = (
@@ -63,6 +64,7 @@ export class ReplicaPool extends BasePool {
   readonly #nodes: readonly Node[];
   readonly #router: Router;
   readonly #executor: Executor;
+  readonly #observer: ExecutionObserver = { started: () => {}, ended: () => {} };
   #ending: Promise<void> | undefined;
 
   /**
@@ -86,7 +88,7 @@ export class ReplicaPool extends BasePool {
       settings,
       router: this.#router,
       clock: systemClock,
-      observer: { started: () => {}, ended: () => {} },
+      observer: this.#observer,
     });
     if (settings.min > 0) setImmediate(() => this.#warm());
   }
@@ -203,17 +205,52 @@ export class ReplicaPool extends BasePool {
 
   /** A cursor or a stream keeps its connection until it has said all. */
   #submit(submittable: pg.Submittable, call: QueryCall): pg.Submittable {
-    void call;
+    const submit = async () => {
+      if (this.#ending !== undefined) throw endedError();
+      const route = await this.#routeOf(call);
+      const { pool } = route.node;
+      const connection = pool.tryAcquire() ?? (await pool.acquire({ signal: call.signal }));
+      connection.client.query(submittable, call.callback);
+      whenQuiet(connection, () => pool.release(connection));
+    };
+    submit().catch((error: Error) => failSubmittable(submittable, error));
     return submittable;
+  }
+
+  async #routeOf({ statement, target, signal }: QueryCall): Promise<Route> {
+    const router = this.#router;
+    const request = {
+      statement: router.classify(statement.text),
+      target,
+      signal,
+      avoid: new Set<string>(),
+      deadlineMs: systemClock.monotonicMs() + this.#settings.failoverTimeoutMs,
+    };
+    return router.tryRoute(request) ?? (await router.route(request));
   }
 
   async #lend(): Promise<pg.PoolClient> {
     if (this.#ending !== undefined) throw endedError();
-    const node = this.#nodes[0] as Node;
+    const [node] = this.#nodes as [Node];
+    if (this.#nodes.length > 1) return this.#lendRouted(node);
     const connection = node.pool.tryAcquire() ?? (await node.pool.acquire());
     const client = asPgClient(connection.client);
     client.release = releaseOnce(node.pool, connection);
     return client;
+  }
+
+  #lendRouted(declared: Node): pg.PoolClient {
+    const client = new RoutedClient(
+      {
+        router: this.#router,
+        settings: this.#settings,
+        clock: systemClock,
+        observer: this.#observer,
+        target: undefined,
+      },
+      declared.settings.config,
+    );
+    return client as unknown as pg.PoolClient;
   }
 
   #warm(): void {
@@ -262,18 +299,6 @@ export class ReplicaPool extends BasePool {
 
 function endedError(): Error {
   return poolError('POOL_ENDED', 'Cannot use a pool after calling end on the pool.');
-}
-
-function answer(
-  running: Promise<pg.QueryResult>,
-  callback: QueryCallback | undefined,
-): Promise<pg.QueryResult> | undefined {
-  if (callback === undefined) return running;
-  running.then(
-    (result) => callback(undefined, result),
-    (error: Error) => callback(error),
-  );
-  return undefined;
 }
 
 /** What is done with a new connection before anyone gets it: the user's `onConnect`, then `verify`. */

@@ -1,5 +1,6 @@
 import { type Duration, durationMs, systemClock } from '@shardline/core';
 import pg from 'pg';
+import { ClassifyService } from './classify-service.js';
 import { poolError } from './errors.js';
 import { type ExecutionObserver, Executor } from './executor.js';
 import { asPgClient, type Connection, whenQuiet } from './node/connection.js';
@@ -40,6 +41,7 @@ const BasePool = pg.Pool as unknown as new (options: object) => BasePool;
 
 /** How long `end()` waits for clients that are lent. */
 const END_DEADLINE_MS = 30_000;
+const CATALOG_TIMEOUT_MS = 10_000;
 
 /**
  * A `pg.Pool` that knows replicas.
@@ -64,7 +66,9 @@ export class ReplicaPool extends BasePool {
   readonly #nodes: readonly Node[];
   readonly #router: Router;
   readonly #executor: Executor;
+  readonly #classify: ClassifyService;
   readonly #observer: ExecutionObserver = { started: () => {}, ended: () => {} };
+  #starting: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
 
   /**
@@ -83,7 +87,15 @@ export class ReplicaPool extends BasePool {
       random: Math.random,
     };
     this.#nodes = settings.nodes.map((node) => new Node(node, context, this.#eventsOf(node.name)));
-    this.#router = new SingleRouter(this.#nodes[0] as Node);
+    this.#classify = new ClassifyService({
+      pureFunctions: settings.pureFunctions,
+      query: (text) => (this.#nodes[0] as Node).link.query(text, CATALOG_TIMEOUT_MS),
+      clock: systemClock,
+    });
+    this.#router = new SingleRouter(
+      this.#nodes[0] as Node,
+      settings.pipelining ? this.#classify.classifier : undefined,
+    );
     this.#executor = new Executor({
       settings,
       router: this.#router,
@@ -198,8 +210,27 @@ export class ReplicaPool extends BasePool {
     await this.close();
   }
 
+  /**
+   * Resolves when reads can be told from writes and the servers' roles are known. Nobody has to wait for it:
+   * until then statements run on the primary, or wait for there to be one.
+   */
+  async ready(): Promise<void> {
+    if (this.#ending !== undefined) throw endedError();
+    await this.#start();
+  }
+
+  #start(): Promise<void> {
+    this.#starting ??= this.#needsClassifier ? this.#classify.start() : Promise.resolve();
+    return this.#starting;
+  }
+
+  get #needsClassifier(): boolean {
+    return this.#nodes.length > 1 || this.#settings.pipelining;
+  }
+
   #run(call: QueryCall): Promise<pg.QueryResult> {
     if (this.#ending !== undefined) return Promise.reject(endedError());
+    if (this.#starting === undefined) void this.#start();
     return this.#executor.run(call.statement, call);
   }
 
@@ -261,6 +292,7 @@ export class ReplicaPool extends BasePool {
   #end(deadlineMs: number): Promise<void> {
     const flags = this as unknown as { ending: boolean; ended: boolean };
     flags.ending = true;
+    this.#classify.stop();
     this.#ending = Promise.all(this.#nodes.map((node) => node.end(deadlineMs))).then(() => {
       flags.ended = true;
     });

@@ -15,7 +15,7 @@ export interface Route {
 /** What a statement asks of the router. */
 export interface RouteRequest {
   readonly statement: StatementClass;
-  readonly target: RouteTarget | undefined;
+  target: RouteTarget | undefined;
   readonly signal: AbortSignal | undefined;
   /** Servers at which this statement has failed already. */
   readonly avoid: ReadonlySet<string>;

@@ -78,6 +78,32 @@ export const poolErrors = defineErrors({
     meaning: 'A configured server belongs to another cluster than the primary.',
     remedy: 'Correct its address: a replica must be a copy of this primary.',
   },
+  POOL_SPLIT_BRAIN: {
+    retryable: true,
+    meaning: 'Two servers take writes on the same timeline, so that neither can be trusted.',
+    remedy: 'Stop the one that is not meant to be the primary; writes go on once one is left.',
+  },
+  POOL_TOKEN_MALFORMED: {
+    retryable: false,
+    meaning: 'A session token cannot be read.',
+    remedy: 'Hand back the text of session.token() unchanged, or begin without a token.',
+  },
+  POOL_TOKEN_FORGED: {
+    retryable: false,
+    meaning: 'The signature of a session token is missing or does not fit.',
+    remedy:
+      'Begin without a token. If it is your own, give every process the same `sessions.signingKeys`, old keys included.',
+  },
+  POOL_TOKEN_FOREIGN: {
+    retryable: false,
+    meaning: 'A session token belongs to another cluster.',
+    remedy: 'Keep one token per cluster; begin without a token here.',
+  },
+  POOL_SESSION_UNSETTLED: {
+    retryable: true,
+    meaning: 'The position of a session could not be found out, as no primary answered in time.',
+    remedy: 'Try again once there is a primary.',
+  },
 });
 
 /** The code of any pool error. */

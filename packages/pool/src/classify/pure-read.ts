@@ -10,7 +10,7 @@ import type { FunctionCatalog } from './volatile-functions.js';
 const PURE_NODES: ReadonlySet<string> = new Set(
   (
     'SelectStmt ResTarget ColumnRef A_Star A_Const ParamRef A_Expr BoolExpr FuncCall RangeVar JoinExpr ' +
-    'RangeSubselect RangeFunction RangeTableSample RangeTableFunc RangeTableFuncCol SubLink ' +
+    'RangeSubselect RangeFunction ColumnDef RangeTableSample RangeTableFunc RangeTableFuncCol SubLink ' +
     'CommonTableExpr SortBy WindowDef NullTest BooleanTest CaseExpr CaseWhen CoalesceExpr MinMaxExpr ' +
     'TypeCast TypeName A_ArrayExpr A_Indirection A_Indices RowExpr List String Integer Float Boolean ' +
     'BitString CollateClause GroupingFunc GroupingSet SQLValueFunction NamedArgExpr XmlExpr XmlSerialize ' +

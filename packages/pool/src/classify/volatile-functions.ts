@@ -49,6 +49,7 @@ const MOST_UNKNOWN_NAMES = 1_000;
 /** What is known of the functions and relations of one database. */
 export class FunctionCatalog {
   readonly #assumedPure: ReadonlySet<string>;
+  readonly #assumedVolatile: ReadonlySet<string>;
   #contents = NOTHING;
   #unknownNames = new Set<string>();
   #answeredNames = new Set<string>();
@@ -58,9 +59,11 @@ export class FunctionCatalog {
   /**
    * @param assumedPure names of volatile functions that the owner of the database vouches for, such as
    *   `uuid_generate_v4`. @default []
+   * @param assumedVolatile names to be treated as volatile whatever they are declared. @default []
    */
-  constructor(assumedPure: readonly string[] = []) {
+  constructor(assumedPure: readonly string[] = [], assumedVolatile: readonly string[] = []) {
     this.#assumedPure = new Set(assumedPure);
+    this.#assumedVolatile = new Set(assumedVolatile);
   }
 
   /** Grows whenever an answer may have changed. */
@@ -80,6 +83,7 @@ export class FunctionCatalog {
 
   /** What calling the function means. Remembers names that nobody knew. */
   natureOf(schema: string | undefined, name: string): FunctionNature {
+    if (this.#assumedVolatile.has(name)) return 'volatile';
     if (this.#assumedPure.has(name)) return 'pure';
     const mayBeBuiltIn = schema === undefined || schema === 'pg_catalog';
     if (mayBeBuiltIn) {

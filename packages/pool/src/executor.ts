@@ -4,8 +4,8 @@ import type { Connection } from './node/connection.js';
 import { execute, type Result, type Statement } from './node/execute.js';
 import type { Node } from './node/node.js';
 import type { QueryOptions } from './options.js';
-import { type Recovery, recover } from './recovery.js';
-import type { Route, Router } from './router.js';
+import { type Failure, type Recovery, recover } from './recovery.js';
+import type { Route, RouteRequest, Router } from './router.js';
 import type { PoolSettings } from './settings.js';
 
 /**
@@ -48,112 +48,113 @@ export class Executor {
     this.#options = options;
   }
 
-  /** Runs a statement wherever it belongs. */
+  /**
+   * Runs a statement wherever it belongs. One function and few promises, since every statement of a
+   * service comes through here.
+   */
   async run(statement: Statement, options: QueryOptions): Promise<Result> {
-    const { router, clock, settings } = this.#options;
+    const { router, clock, settings, observer } = this.#options;
     const statementClass = router.classify(statement.text);
-    const deadlineMs = clock.monotonicMs() + settings.failoverTimeoutMs;
-    const { signal } = options;
-    let { target } = options;
-    const avoid = new Set<string>();
-    for (let failures = 1; ; failures += 1) {
-      const request = { statement: statementClass, target, signal, avoid, deadlineMs };
-      const route = router.tryRoute(request) ?? (await router.route(request));
-      const attempt = await this.#attempt(route, statement, statementClass, options, failures);
-      if (attempt.recovery === undefined) return attempt.result;
-      if (attempt.recovery === 'primary') target = 'primary';
-      else avoid.add(route.node.name);
-    }
-  }
-
-  async #attempt(
-    route: Route,
-    statement: Statement,
-    statementClass: StatementClass,
-    options: QueryOptions,
-    failures: number,
-  ): Promise<{ recovery: undefined; result: Result } | { recovery: Recovery }> {
-    const { clock, observer, settings } = this.#options;
-    const { node } = route;
     const isRead = statementClass.kind === 'read';
-    const sent = { was: false };
-    const startedAtMs = clock.monotonicMs();
-    const report = (error: unknown, recovery: Recovery | undefined) => {
-      node.inFlight -= 1;
-      const durationMs = clock.monotonicMs() - startedAtMs;
-      observer.ended(route, { statementClass, text: statement.text, durationMs, error, recovery });
+    const avoid = new Set<string>();
+    const request: RouteRequest = {
+      statement: statementClass,
+      target: options.target,
+      signal: options.signal,
+      avoid,
+      deadlineMs: clock.monotonicMs() + settings.failoverTimeoutMs,
     };
-    node.inFlight += 1;
-    observer.started(route, statementClass);
-    try {
-      const result = await this.#send(node, statement, isRead, options, sent);
-      report(undefined, undefined);
-      return { recovery: undefined, result };
-    } catch (error) {
-      const recovery = recover({
-        error,
-        isRead,
-        onReplica: route.isReplica,
-        wasSent: sent.was,
-        isAtomic: statementClass.kind !== 'session' || statementClass.statements === 1,
-        failures,
-        replicas: settings.nodes.length - 1,
-      });
-      const isFinal = recovery === 'give-up' || settings.nodes.length === 1;
-      report(error, isFinal ? undefined : recovery);
-      if (isFinal) throw error;
-      return { recovery };
+    for (let failures = 1; ; failures += 1) {
+      const route = router.tryRoute(request) ?? (await router.route(request));
+      const { node } = route;
+      const startedAtMs = clock.monotonicMs();
+      let wasSent = false;
+      node.inFlight += 1;
+      observer.started(route, statementClass);
+      try {
+        let result: Result;
+        if (this.#mayShare(node, statement, isRead)) {
+          wasSent = true;
+          result = await node.pipeline.run(statement, { signal: options.signal });
+        } else {
+          const { pool } = node;
+          const connection = pool.tryAcquire() ?? (await pool.acquire({ signal: options.signal }));
+          wasSent = true;
+          result = await this.#runOn(node, connection, statement, isRead, options.signal);
+        }
+        node.inFlight -= 1;
+        this.#report(route, statementClass, statement, startedAtMs, undefined, undefined);
+        return result;
+      } catch (error) {
+        node.inFlight -= 1;
+        const found = { error, isRead, wasSent, failures, onReplica: route.isReplica };
+        const recovery = this.#recoveryOf(found, statementClass);
+        this.#report(route, statementClass, statement, startedAtMs, error, recovery);
+        if (recovery === undefined) throw error;
+        if (recovery === 'primary') request.target = 'primary';
+        else avoid.add(node.name);
+      }
     }
   }
 
-  async #send(
-    node: Node,
-    statement: Statement,
-    isRead: boolean,
-    options: QueryOptions,
-    sent: { was: boolean },
-  ): Promise<Result> {
-    const { settings } = this.#options;
-    const { signal } = options;
-    const mayShare = settings.pipelining && isRead && !node.settings.isBehindPgBouncer;
-    if (mayShare && node.pipeline.takes(statement.text)) {
-      sent.was = true;
-      return await node.pipeline.run(statement, { signal });
-    }
-    const { pool } = node;
-    const connection = pool.tryAcquire() ?? (await pool.acquire({ signal }));
-    sent.was = true;
-    return await this.#runOn(node, connection, statement, isRead, options);
+  #recoveryOf(
+    found: Omit<Failure, 'isAtomic' | 'replicas'>,
+    { kind, statements }: StatementClass,
+  ): Recovery | undefined {
+    const { nodes } = this.#options.settings;
+    if (nodes.length === 1) return undefined;
+    const isAtomic = kind !== 'session' || statements === 1;
+    const recovery = recover({ ...found, isAtomic, replicas: nodes.length - 1 });
+    return recovery === 'give-up' ? undefined : recovery;
   }
 
-  async #runOn(
+  #report(
+    route: Route,
+    statementClass: StatementClass,
+    { text }: Statement,
+    startedAtMs: number,
+    error: unknown,
+    recovery: Recovery | undefined,
+  ): void {
+    const durationMs = this.#options.clock.monotonicMs() - startedAtMs;
+    this.#options.observer.ended(route, { statementClass, text, durationMs, error, recovery });
+  }
+
+  #mayShare(node: Node, { text }: Statement, isRead: boolean): boolean {
+    if (!this.#options.settings.pipelining || !isRead) return false;
+    return !node.settings.isBehindPgBouncer && node.pipeline.takes(text);
+  }
+
+  #runOn(
     node: Node,
     connection: Connection,
     statement: Statement,
     isRead: boolean,
-    { signal }: QueryOptions,
+    signal: AbortSignal | undefined,
   ): Promise<Result> {
     const { settings, clock } = this.#options;
-    const startedAtMs = clock.monotonicMs();
-    let failure: Error | undefined;
-    try {
-      return await execute(connection, statement, {
-        isRead,
-        isInTransaction: false,
-        signal,
-        timeoutMs: clientTimeoutMs(node, settings),
-        config: node.settings.config,
-        clock,
-      });
-    } catch (error) {
-      failure = error as Error;
-      throw error;
-    } finally {
-      if (settings.pipelining && isRead) {
-        node.pipeline.observe(statement.text, clock.monotonicMs() - startedAtMs);
-      }
-      node.pool.release(connection, settings.closeOnQueryError ? failure : undefined);
-    }
+    const startedAtMs = settings.pipelining ? clock.monotonicMs() : 0;
+    const watch = {
+      isRead,
+      isInTransaction: false,
+      signal,
+      timeoutMs: clientTimeoutMs(node, settings),
+      config: node.settings.config,
+      clock,
+    };
+    return execute(connection, statement, watch).then(
+      (result) => {
+        if (settings.pipelining && isRead) {
+          node.pipeline.observe(statement.text, clock.monotonicMs() - startedAtMs);
+        }
+        node.pool.release(connection);
+        return result;
+      },
+      (error: Error) => {
+        node.pool.release(connection, settings.closeOnQueryError ? error : undefined);
+        throw error;
+      },
+    );
   }
 }
 

@@ -97,8 +97,11 @@ export interface ReplicaPoolOptions extends Omit<pg.PoolConfig, 'Client' | 'onCo
   readonly failoverTimeout?: Duration;
   /** Sessions: the key that signs tokens, and how long a read waits for a replica. */
   readonly sessions?: SessionOptions;
-  /** Functions of your own that are to be taken as pure or as volatile, over what `pg_proc` says. */
-  readonly functions?: { readonly pure?: readonly string[]; readonly volatile?: readonly string[] };
+  /**
+   * Volatile functions of yours that a replica may run all the same, such as `uuid_generate_v4`.
+   * @default none
+   */
+  readonly pureFunctions?: readonly string[];
   /** Names of options that are not known are let pass. @default false */
   readonly ignoreUnknownOptions?: boolean;
 
@@ -232,12 +235,7 @@ export const poolOptionsSchema = v.strictObject({
       replicaWait: v.optional(durationOption({ max: '1m' })),
     }),
   ),
-  functions: v.optional(
-    v.strictObject({
-      pure: v.optional(v.array(v.string())),
-      volatile: v.optional(v.array(v.string())),
-    }),
-  ),
+  pureFunctions: v.optional(v.array(v.string())),
   ignoreUnknownOptions: flag,
   Client: v.optional(v.function()),
   onConnect: v.optional(v.function()),

@@ -1,15 +1,17 @@
 import { type Duration, durationMs, systemClock } from '@shardline/core';
 import pg from 'pg';
+import { ClassifyService } from './classify-service.js';
 import { poolError } from './errors.js';
-import { Executor } from './executor.js';
-import { asPgClient, type Connection } from './node/connection.js';
+import { type ExecutionObserver, Executor } from './executor.js';
+import { asPgClient, type Connection, whenQuiet } from './node/connection.js';
 import { Node } from './node/node.js';
 import type { NodePoolEvents } from './node/node-pool.js';
 import type { QueryOptions, ReplicaPoolOptions } from './options.js';
 import { releaseOnce } from './releasing.js';
-import { type Router, SingleRouter } from './router.js';
+import { failSubmittable, RoutedClient } from './routed-client.js';
+import { type Route, type Router, SingleRouter } from './router.js';
 import { type PoolSettings, resolveSettings } from './settings.js';
-import { type QueryCall, type QueryCallback, readQueryCall } from './statement-arguments.js';
+import { answer, type QueryCall, readQueryCall } from './statement-arguments.js';
 
 /** Called by `connect` with a client, as `pg` does. */
 export type ConnectCallback = (
@@ -39,6 +41,7 @@ const BasePool = pg.Pool as unknown as new (options: object) => BasePool;
 
 /** How long `end()` waits for clients that are lent. */
 const END_DEADLINE_MS = 30_000;
+const CATALOG_TIMEOUT_MS = 10_000;
 
 /**
  * A `pg.Pool` that knows replicas.
@@ -63,6 +66,9 @@ export class ReplicaPool extends BasePool {
   readonly #nodes: readonly Node[];
   readonly #router: Router;
   readonly #executor: Executor;
+  readonly #classify: ClassifyService;
+  readonly #observer: ExecutionObserver = { started: () => {}, ended: () => {} };
+  #starting: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
 
   /**
@@ -81,12 +87,20 @@ export class ReplicaPool extends BasePool {
       random: Math.random,
     };
     this.#nodes = settings.nodes.map((node) => new Node(node, context, this.#eventsOf(node.name)));
-    this.#router = new SingleRouter(this.#nodes[0] as Node);
+    this.#classify = new ClassifyService({
+      pureFunctions: settings.pureFunctions,
+      query: (text) => (this.#nodes[0] as Node).link.query(text, CATALOG_TIMEOUT_MS),
+      clock: systemClock,
+    });
+    this.#router = new SingleRouter(
+      this.#nodes[0] as Node,
+      settings.pipelining ? this.#classify.classifier : undefined,
+    );
     this.#executor = new Executor({
       settings,
       router: this.#router,
       clock: systemClock,
-      observer: { started: () => {}, ended: () => {} },
+      observer: this.#observer,
     });
     if (settings.min > 0) setImmediate(() => this.#warm());
   }
@@ -196,24 +210,78 @@ export class ReplicaPool extends BasePool {
     await this.close();
   }
 
+  /**
+   * Resolves when reads can be told from writes and the servers' roles are known. Nobody has to wait for it:
+   * until then statements run on the primary, or wait for there to be one.
+   */
+  async ready(): Promise<void> {
+    if (this.#ending !== undefined) throw endedError();
+    await this.#start();
+  }
+
+  #start(): Promise<void> {
+    this.#starting ??= this.#needsClassifier ? this.#classify.start() : Promise.resolve();
+    return this.#starting;
+  }
+
+  get #needsClassifier(): boolean {
+    return this.#nodes.length > 1 || this.#settings.pipelining;
+  }
+
   #run(call: QueryCall): Promise<pg.QueryResult> {
     if (this.#ending !== undefined) return Promise.reject(endedError());
+    if (this.#starting === undefined) void this.#start();
     return this.#executor.run(call.statement, call);
   }
 
   /** A cursor or a stream keeps its connection until it has said all. */
   #submit(submittable: pg.Submittable, call: QueryCall): pg.Submittable {
-    void call;
+    const submit = async () => {
+      if (this.#ending !== undefined) throw endedError();
+      const route = await this.#routeOf(call);
+      const { pool } = route.node;
+      const connection = pool.tryAcquire() ?? (await pool.acquire({ signal: call.signal }));
+      connection.client.query(submittable, call.callback);
+      whenQuiet(connection, () => pool.release(connection));
+    };
+    submit().catch((error: Error) => failSubmittable(submittable, error));
     return submittable;
+  }
+
+  async #routeOf({ statement, target, signal }: QueryCall): Promise<Route> {
+    const router = this.#router;
+    const request = {
+      statement: router.classify(statement.text),
+      target,
+      signal,
+      avoid: new Set<string>(),
+      deadlineMs: systemClock.monotonicMs() + this.#settings.failoverTimeoutMs,
+    };
+    return router.tryRoute(request) ?? (await router.route(request));
   }
 
   async #lend(): Promise<pg.PoolClient> {
     if (this.#ending !== undefined) throw endedError();
-    const node = this.#nodes[0] as Node;
+    const [node] = this.#nodes as [Node];
+    if (this.#nodes.length > 1) return this.#lendRouted(node);
     const connection = node.pool.tryAcquire() ?? (await node.pool.acquire());
     const client = asPgClient(connection.client);
     client.release = releaseOnce(node.pool, connection);
     return client;
+  }
+
+  #lendRouted(declared: Node): pg.PoolClient {
+    const client = new RoutedClient(
+      {
+        router: this.#router,
+        settings: this.#settings,
+        clock: systemClock,
+        observer: this.#observer,
+        target: undefined,
+      },
+      declared.settings.config,
+    );
+    return client as unknown as pg.PoolClient;
   }
 
   #warm(): void {
@@ -224,6 +292,7 @@ export class ReplicaPool extends BasePool {
   #end(deadlineMs: number): Promise<void> {
     const flags = this as unknown as { ending: boolean; ended: boolean };
     flags.ending = true;
+    this.#classify.stop();
     this.#ending = Promise.all(this.#nodes.map((node) => node.end(deadlineMs))).then(() => {
       flags.ended = true;
     });
@@ -262,18 +331,6 @@ export class ReplicaPool extends BasePool {
 
 function endedError(): Error {
   return poolError('POOL_ENDED', 'Cannot use a pool after calling end on the pool.');
-}
-
-function answer(
-  running: Promise<pg.QueryResult>,
-  callback: QueryCallback | undefined,
-): Promise<pg.QueryResult> | undefined {
-  if (callback === undefined) return running;
-  running.then(
-    (result) => callback(undefined, result),
-    (error: Error) => callback(error),
-  );
-  return undefined;
 }
 
 /** What is done with a new connection before anyone gets it: the user's `onConnect`, then `verify`. */

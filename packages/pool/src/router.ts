@@ -1,4 +1,5 @@
 import type { ShardlineError } from '@shardline/core';
+import type { Classifier } from './classify/statement.js';
 import type { StatementClass } from './classify/statement-class.js';
 import { poolError } from './errors.js';
 import type { Node } from './node/node.js';
@@ -14,7 +15,7 @@ export interface Route {
 /** What a statement asks of the router. */
 export interface RouteRequest {
   readonly statement: StatementClass;
-  readonly target: RouteTarget | undefined;
+  target: RouteTarget | undefined;
   readonly signal: AbortSignal | undefined;
   /** Servers at which this statement has failed already. */
   readonly avoid: ReadonlySet<string>;
@@ -33,15 +34,18 @@ export interface Router {
 /** One server and no choice. */
 export class SingleRouter implements Router {
   readonly #node: Node;
+  readonly #classifier: Classifier | undefined;
   readonly #route: Route;
 
-  constructor(node: Node) {
+  /** A classifier is given where something depends on its answer: reads that share connections. */
+  constructor(node: Node, classifier?: Classifier) {
     this.#node = node;
+    this.#classifier = classifier;
     this.#route = { node, isReplica: false, reason: 'the only server' };
   }
 
-  classify(): StatementClass {
-    return UNCLASSIFIED;
+  classify(text: string): StatementClass {
+    return this.#classifier?.classify(text) ?? UNCLASSIFIED;
   }
 
   tryRoute(request: RouteRequest): Route {

@@ -50,7 +50,6 @@ export interface PoolSettings {
   readonly replicaWaitMs: number;
   readonly signingKeys: NonNullable<SessionOptions['signingKeys']>;
   readonly pureFunctions: readonly string[];
-  readonly volatileFunctions: readonly string[];
 }
 
 /** One server, as the driver is to be told of it. */
@@ -277,8 +276,7 @@ function complete(o: CheckedOptions, nodes: readonly NodeSettings[]): PoolSettin
     tokenLifetimeMs: o.sessions?.tokenLifetime ?? 15 * 60_000,
     replicaWaitMs: o.sessions?.replicaWait ?? 50,
     signingKeys: o.sessions?.signingKeys ?? [],
-    pureFunctions: o.functions?.pure ?? [],
-    volatileFunctions: o.functions?.volatile ?? [],
+    pureFunctions: o.pureFunctions ?? [],
   };
 }
 

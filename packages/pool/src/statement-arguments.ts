@@ -45,3 +45,16 @@ function textOf(config: object): string {
   if (typeof text === 'string') return text;
   return typeof cursor?.text === 'string' ? cursor.text : '';
 }
+
+/** Answers by promise, or by the caller's callback if there is one. */
+export function answer(
+  running: Promise<pg.QueryResult>,
+  callback: QueryCallback | undefined,
+): Promise<pg.QueryResult> | undefined {
+  if (callback === undefined) return running;
+  running.then(
+    (result) => callback(undefined, result),
+    (error: Error) => callback(error),
+  );
+  return undefined;
+}

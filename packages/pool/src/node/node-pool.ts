@@ -171,7 +171,8 @@ export class NodePool {
     if (now >= connection.expiresAtMs || !connection.isAlive) return undefined;
     this.#idle.pop();
     this.#lend(connection, now);
-    this.#handOver(connection, this.#stack());
+    connection.heldBy = this.#stack();
+    this.#options.events.acquired(connection);
     return connection;
   }
 
@@ -181,24 +182,14 @@ export class NodePool {
    * @throws ShardlineError `POOL_ACQUIRE_TIMEOUT`, `QUEUE_FULL`, `ABORTED`, `POOL_ENDED`, or the error
    * of the dial when there is no connection at all to wait for.
    */
-  async acquire(options: AcquireOptions = {}): Promise<Connection> {
-    const ready = options.signal?.aborted ? undefined : this.tryAcquire();
-    if (ready !== undefined) return ready;
-    const stack = this.#stack();
-    const { clock, acquireTimeoutMs } = this.#options;
+  acquire(options: AcquireOptions = {}): Promise<Connection> {
+    const { clock, acquireTimeoutMs, leakReportAfterMs } = this.#options;
     const allowedMs = options.timeoutMs ?? acquireTimeoutMs;
     const deadlineMs = clock.monotonicMs() + allowedMs;
-    for (;;) {
-      if (this.#isEnding) throw this.#endedError();
-      const connection =
-        (await this.#takeIdle()) ?? (await this.#takeNext(options.signal, deadlineMs, allowedMs));
-      if (!connection.isAlive) {
-        this.#close(connection);
-        continue;
-      }
-      this.#handOver(connection, stack);
-      return connection;
-    }
+    const isAtOnce = this.#idle.length === 0 && !this.#isEnding && leakReportAfterMs === 0;
+    // Under load everybody waits: that path has no promise but the queue's own.
+    if (isAtOnce) return this.#takeNext(options.signal, deadlineMs, allowedMs);
+    return this.#acquire(options, deadlineMs, allowedMs);
   }
 
   /** Takes a connection back. With an error, or `true`, it is closed instead. */
@@ -249,6 +240,16 @@ export class NodePool {
 
   // Lending.
 
+  async #acquire({ signal }: AcquireOptions, deadlineMs: number, allowedMs: number) {
+    const stack = this.#stack();
+    if (this.#isEnding) throw this.#endedError();
+    const idle = signal?.aborted ? undefined : await this.#takeIdle();
+    const connection = idle ?? (await this.#takeNext(signal, deadlineMs, allowedMs));
+    connection.heldBy = stack;
+    if (idle !== undefined) this.#options.events.acquired(connection);
+    return connection;
+  }
+
   /** An idle connection, once the server has given a sign of life if it idled for long. */
   async #takeIdle(): Promise<Connection | undefined> {
     const { clock, validateAfterIdleMs } = this.#options;
@@ -290,11 +291,6 @@ export class NodePool {
     const { allowExitOnIdle, leakReportAfterMs } = this.#options;
     if (allowExitOnIdle) connection.client.ref();
     if (leakReportAfterMs > 0) this.#sweepIn(leakReportAfterMs);
-  }
-
-  #handOver(connection: Connection, stack: Error | undefined): void {
-    connection.heldBy = stack;
-    this.#options.events.acquired(connection);
   }
 
   /** Where the caller stands, for the report of a leak; only if leaks are looked for. */
@@ -359,6 +355,7 @@ export class NodePool {
     if (this.#queue.size > 0) {
       this.#servedAtMs = now;
       this.#lend(connection, now);
+      this.#options.events.acquired(connection);
       this.#queue.hand(connection);
       return;
     }

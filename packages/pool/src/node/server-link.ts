@@ -52,6 +52,12 @@ export class ServerLink {
     return next;
   }
 
+  /** Runs a statement of the pool's own, such as reading the catalog. */
+  async query(text: string, timeoutMs: number): Promise<{ rows: readonly unknown[] }> {
+    const connection = await this.#connected();
+    return await this.#run<unknown>(connection, text, timeoutMs);
+  }
+
   /** Closes the connection and opens no other. */
   close(): void {
     this.#stopping.abort();
@@ -60,23 +66,27 @@ export class ServerLink {
 
   async #ask(): Promise<ProbeResult> {
     const connection = await this.#connected();
-    return await new Promise<ProbeResult>((resolve, reject) => {
-      const timer = this.#options.clock.schedule(this.#options.timeoutMs, () => {
-        this.#drop();
+    const { rows } = await this.#run<ProbeRow>(connection, probeSql, this.#options.timeoutMs);
+    const [row] = rows;
+    if (row === undefined) throw new Error(`${connection.node} answered a probe with nothing.`);
+    return readProbe(row);
+  }
+
+  #run<Row>(connection: Connection, text: string, timeoutMs: number): Promise<{ rows: Row[] }> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#options.clock.schedule(timeoutMs, () => {
+        this.#drop(connection);
         reject(
           poolError(
             'POOL_CONNECTION_LOST',
-            `${connection.node} did not answer the monitor in time.`,
+            `${connection.node} did not answer the monitor within ${timeoutMs} ms.`,
           ),
         );
       });
-      connection.client.query(probeSql, (error: Error | null, result: { rows: ProbeRow[] }) => {
+      connection.client.query(text, (error: Error | null, result: { rows: Row[] }) => {
         timer.cancel();
-        const row = result?.rows[0];
-        if (error || row === undefined) {
-          this.#drop();
-          reject(error ?? new Error('The probe returned no row.'));
-        } else resolve(readProbe(row));
+        if (error) reject(error);
+        else resolve(result);
       });
     });
   }

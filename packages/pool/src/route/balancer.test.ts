@@ -1,0 +1,184 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type BalancedNode, Balancer, type BalancingPolicy } from './balancer.js';
+
+/** mulberry32: small, seeded, good enough to draw lots. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+const SEED = 20_261_120;
+const names = ['a', 'b', 'c'];
+
+function balancer(
+  policy: BalancingPolicy,
+  nodes: BalancedNode[] = names.map((name) => ({ name })),
+  zone?: string,
+) {
+  return new Balancer({ policy, nodes, zone, random: seeded(SEED) });
+}
+
+function count(picks: readonly (string | undefined)[]): Record<string, number> {
+  const counts: Record<string, number> = { a: 0, b: 0, c: 0 };
+  for (const pick of picks) counts[pick ?? 'none'] = (counts[pick ?? 'none'] ?? 0) + 1;
+  return counts;
+}
+
+/** Statements one after another, each server answering in its own time. */
+function serve(b: Balancer, latencies: Record<string, number>, rounds: number) {
+  let nowMs = 0;
+  const picks: (string | undefined)[] = [];
+  for (let i = 0; i < rounds; i += 1) {
+    const name = b.pick(names, nowMs) as string;
+    b.started(name);
+    nowMs += 1;
+    b.finished(name, latencies[name] ?? 1, false, nowMs);
+    picks.push(name);
+  }
+  return count(picks);
+}
+
+describe('every policy', () => {
+  test('picks one of those named, or nobody of nobody', () => {
+    const policies = fc.constantFrom<BalancingPolicy>(
+      'p2c-ewma',
+      'least-connections',
+      'round-robin',
+    );
+    const event = fc.tuple(
+      fc.constantFrom(...names),
+      fc.integer({ min: 0, max: 5000 }),
+      fc.boolean(),
+    );
+    fc.assert(
+      fc.property(policies, fc.subarray(names), fc.array(event), (policy, named, events) => {
+        const b = balancer(policy);
+        let nowMs = 0;
+        for (const [name, latencyMs, hasFailed] of events) {
+          b.started(name);
+          nowMs += 7;
+          if (latencyMs % 3 > 0) b.finished(name, latencyMs, hasFailed, nowMs);
+          const pick = b.pick(named, nowMs);
+          expect(named.length === 0 ? pick === undefined : named.includes(pick as string)).toBe(
+            true,
+          );
+        }
+      }),
+    );
+  });
+
+  test('prefers its own zone while there is somebody there', () => {
+    const nodes = [
+      { name: 'a', zone: 'x' },
+      { name: 'b', zone: 'y' },
+      { name: 'c', zone: 'y' },
+    ];
+    for (const policy of ['p2c-ewma', 'least-connections', 'round-robin'] as const) {
+      const b = balancer(policy, nodes, 'x');
+      expect(count(Array.from({ length: 20 }, () => b.pick(names, 0)))).toMatchObject({ a: 20 });
+      expect(['b', 'c']).toContain(b.pick(['b', 'c'], 0));
+    }
+  });
+});
+
+describe('p2c-ewma', () => {
+  test('sends a server ten times slower next to nothing', () => {
+    const counts = serve(balancer('p2c-ewma'), { a: 1, b: 1, c: 10 }, 3000);
+    expect(counts['c']).toBeLessThan(30);
+    expect(counts['a']).toBeGreaterThan(1000);
+    expect(counts['b']).toBeGreaterThan(1000);
+  });
+
+  test('is not drawn to a server that fails fast', () => {
+    const b = balancer('p2c-ewma');
+    let nowMs = 0;
+    const picks = [];
+    for (let i = 0; i < 1000; i += 1) {
+      const name = b.pick(names, nowMs) as string;
+      picks.push(name);
+      b.started(name);
+      nowMs += 1;
+      b.finished(name, name === 'c' ? 0.01 : 5, name === 'c', nowMs);
+    }
+    expect(count(picks)['c']).toBeLessThan(20);
+  });
+
+  test('avoids a server that does not answer at all', () => {
+    const b = balancer('p2c-ewma');
+    let nowMs = 0;
+    const picks = [];
+    for (let i = 0; i < 600; i += 1) {
+      const name = b.pick(names, nowMs) as string;
+      picks.push(name);
+      b.started(name);
+      nowMs += 1;
+      if (name !== 'c') b.finished(name, 1, false, nowMs);
+    }
+    expect(count(picks)['c']).toBeLessThan(5);
+  });
+
+  test('looks again at a slow server after some time', () => {
+    const b = balancer('p2c-ewma');
+    b.finished('a', 1, false, 0);
+    b.finished('b', 1, false, 0);
+    b.finished('c', 500, false, 0);
+    const picksAt = (nowMs: number) => {
+      b.finished('a', 1, false, nowMs);
+      b.finished('b', 1, false, nowMs);
+      return count(Array.from({ length: 300 }, () => b.pick(names, nowMs)));
+    };
+    expect(picksAt(1000)['c']).toBe(0);
+    expect(picksAt(100_000)['c']).toBeGreaterThan(0);
+  });
+
+  test('follows weights among equals', () => {
+    const nodes = [{ name: 'a', weight: 4 }, { name: 'b' }, { name: 'c' }];
+    const b = balancer('p2c-ewma', nodes);
+    const inFlight: string[] = [];
+    let nowMs = 0;
+    const picks: string[] = [];
+    for (let i = 0; i < 3000; i += 1) {
+      const name = b.pick(names, nowMs) as string;
+      b.started(name);
+      inFlight.push(name);
+      picks.push(name);
+      nowMs += 1;
+      if (inFlight.length > 12) b.finished(inFlight.shift() as string, 5, false, nowMs);
+    }
+    const counts = count(picks);
+    expect(counts['a']).toBeGreaterThan(1.8 * (counts['b'] as number));
+  });
+});
+
+describe('least-connections', () => {
+  test('breaks ties at random', () => {
+    const b = balancer('least-connections');
+    const counts = count(Array.from({ length: 3000 }, () => b.pick(names, 0)));
+    for (const name of names) expect(counts[name]).toBeGreaterThan(850);
+  });
+
+  test('takes the one with the fewest under way', () => {
+    const b = balancer('least-connections');
+    b.started('a');
+    b.started('b');
+    expect(b.pick(names, 0)).toBe('c');
+    b.abandoned('a');
+    b.started('c');
+    expect(b.pick(names, 0)).toBe('a');
+  });
+});
+
+describe('round-robin', () => {
+  test('goes in turns, by weight', () => {
+    const b = balancer('round-robin', [{ name: 'a', weight: 2 }, { name: 'b' }, { name: 'c' }]);
+    const picks = Array.from({ length: 8 }, () => b.pick(names, 0));
+    expect(count(picks)).toEqual({ a: 4, b: 2, c: 2 });
+    expect(picks.join('')).not.toContain('aaa');
+  });
+});

@@ -1,5 +1,11 @@
 import { Breaker, type BreakerState, type Clock } from '@shardline/core';
-import { openRedis, type RedisConnection, type RedisTarget } from '@shardline/core/redis';
+import {
+  isRedisClient,
+  openRedis,
+  type RedisClient,
+  type RedisConnection,
+  type RedisTarget,
+} from '@shardline/core/redis';
 import type { Bus } from './bus/bus.js';
 import { StreamBus } from './bus/stream-bus.js';
 import { Coherence } from './coherence.js';
@@ -126,8 +132,10 @@ export class Partition {
 /** A connection of the bus's own: its reads block, and nobody else may wait behind them. */
 function openBlocking(target: RedisTarget, prefix: string): RedisConnection {
   const options = { name: `${prefix}:cache:bus`, purpose: 'blocking' } as const;
-  if (typeof target === 'object' && 'duplicate' in target) {
-    return new OwnedDuplicate(openRedis(target.duplicate(), options));
+  if (isRedisClient(target)) {
+    // The two kinds of client take different arguments to this; none is what both understand.
+    const { duplicate } = target as { duplicate: () => RedisClient };
+    return new OwnedDuplicate(openRedis(duplicate.call(target), options));
   }
   return openRedis(target, options);
 }

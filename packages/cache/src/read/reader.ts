@@ -144,7 +144,7 @@ export class Reader {
         if (found !== undefined) return { found };
         if (look.reading.state !== 'leased') {
           if (!attempt.mayFill) return undefined;
-          const held = await this.#lease(level, look, key, address);
+          const held = await this.#lease(level, look, address);
           if (held !== undefined) return { held };
           const fresh = look.reading.state === 'fresh';
           // A refresh ahead of time that somebody else makes already: the value still stands.
@@ -214,7 +214,7 @@ export class Reader {
     return attempt.isEager || shouldRefreshEarly(leftMs, found.loadMs, policy.eagerBeta, random());
   }
 
-  async #lease(level: Level, look: Look, key: string, address: string): Promise<Held | undefined> {
+  async #lease(level: Level, look: Look, address: string): Promise<Held | undefined> {
     const anyTag = await this.#anyTag(level, look.seen.era);
     const lease = await level.tier.lease(address, look.seen, this.parts.policy.leaseMs);
     if (lease === undefined) return undefined;

@@ -4,7 +4,7 @@ import { cacheErrors } from '../errors.js';
 
 /**
  * Values to bytes and back. JSON is the default: readable, and as fast as MessagePack for small
- * objects. MessagePack keeps dates, maps, sets, bytes and big integers.
+ * objects. MessagePack keeps dates, sets, bytes and big integers.
  *
  * A codec has a number, stored in the frame, so that a namespace may change its codec while entries
  * of the old one are still read. Structured clone (`v8.deserialize`) is left out on purpose: it must

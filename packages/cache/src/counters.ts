@@ -1,0 +1,22 @@
+/**
+ * What a namespace counts. Plain numbers, added to where the thing happens and read by telemetry when
+ * someone collects: a hit pays one addition.
+ */
+export class Counters {
+  l1Hits = 0;
+  l2Hits = 0;
+  l3Hits = 0;
+  misses = 0;
+  loads = 0;
+  loadFailures = 0;
+  staleServed = 0;
+  refreshes = 0;
+  /** Fills that a lease refused: each would have been a stale entry, or a lost lease. */
+  refusedFills = 0;
+  /** Loads made without a lease: the tier was down, or another's load took too long. */
+  unleasedLoads = 0;
+  corruptFrames = 0;
+  oversizedValues = 0;
+  unserialisableValues = 0;
+  invalidations = 0;
+}

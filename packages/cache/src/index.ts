@@ -1,0 +1,26 @@
+export type { Bus, BusListener, BusMessage } from './bus/bus.js';
+export { Cache, type CacheHealth, type CacheOptions, createCache } from './cache.js';
+export type { Codec } from './entry/codec.js';
+export type { CompressionName } from './entry/compression.js';
+export { cacheErrors } from './errors.js';
+export type { InvalidationReport } from './invalidate/invalidator.js';
+export {
+  type InvalidationRecord,
+  type OutboxRelay,
+  type OutboxRow,
+  type OutboxSource,
+  type RelayOptions,
+  startOutboxRelay,
+} from './invalidate/outbox.js';
+export type { Rules } from './invalidate/rules.js';
+export type {
+  CacheKey,
+  CacheNamespace,
+  GetOptions,
+  InvalidateOptions,
+  SetOptions,
+} from './namespace.js';
+export type { PartitionOptions } from './partition.js';
+export type { LoadContext, Loader, NamespaceOptions, Store, TierName } from './policy.js';
+export type { MemcachedOptions, MemcachedTarget } from './tiers/memcached/open-memcached.js';
+export type { Lease, Seen, SharedTier, Tombstone } from './tiers/tier.js';

@@ -1,0 +1,128 @@
+import { type Clock, ShardlineError } from '@shardline/core';
+import { LRUCache } from 'lru-cache';
+import { cacheErrors } from '../errors.js';
+import type { Loader, Policy } from '../policy.js';
+import type { Found } from './found.js';
+
+/**
+ * One attempt to read one key: what it was told, what it found on its way, and the stale value that may
+ * be shown before or instead of its end.
+ *
+ * - within `staleWhileRevalidate` the stale value is shown at once, and the attempt goes on alone;
+ * - within `staleIfError` it is shown if the attempt fails, or takes longer than `softTimeout`.
+ */
+export interface AttemptOptions {
+  readonly policy: Policy;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly failures: RecentFailures;
+  readonly load?: Loader<unknown> | undefined;
+  /** False inside a transaction: what is loaded there may be an old snapshot. */
+  readonly mayFill?: boolean;
+  /** A refresh ahead of time: take the lease even though the value is fresh. */
+  readonly isEager?: boolean;
+  /** Told once, as soon as a stale value may be shown. */
+  readonly onStale?: (found: Found) => void;
+}
+
+export class Attempt {
+  readonly signal: AbortSignal;
+  readonly load: Loader<unknown> | undefined;
+  readonly mayFill: boolean;
+  readonly isEager: boolean;
+  readonly patientUntilMs: number;
+  freshness: string | undefined;
+  holdsLease = false;
+  /** The best value so far that may be shown if loading fails. */
+  stale: Found | undefined;
+  readonly #options: AttemptOptions;
+  readonly #softUntilMs: number;
+
+  constructor(options: AttemptOptions) {
+    const { policy, clock } = options;
+    this.#options = options;
+    this.signal = options.signal;
+    this.load = options.load;
+    this.mayFill = options.mayFill ?? true;
+    this.isEager = options.isEager ?? false;
+    const nowMs = clock.monotonicMs();
+    this.patientUntilMs = nowMs + policy.leaseWaitMs;
+    this.#softUntilMs = nowMs + policy.softTimeoutMs;
+  }
+
+  learnFreshness(freshness: string | undefined): void {
+    this.freshness ??= freshness;
+  }
+
+  /** A value beyond its ttl, or due early, that must be loaded anew. */
+  offerStale(found: Found, isFresh: boolean): void {
+    const allowed = isFresh ? 'now' : this.#allowance(found);
+    if (allowed === 'never') return;
+    this.stale ??= found;
+    const isTooSlow = this.#options.clock.monotonicMs() >= this.#softUntilMs;
+    if (allowed === 'now' || isTooSlow) this.#options.onStale?.(found);
+  }
+
+  /** The soft deadline has passed: whatever may be shown is shown now. */
+  runOutOfPatience(): void {
+    if (this.stale !== undefined) this.#options.onStale?.(this.stale);
+  }
+
+  /** Whether somebody else's work on the key makes this value good enough. */
+  isStaleAllowed(found: Found, state: 'leased' | 'backoff' | 'fresh' | 'stale'): boolean {
+    const allowed = this.#allowance(found);
+    return allowed === 'now' || (allowed === 'on-error' && state === 'backoff');
+  }
+
+  recentFailure(key: string): { readonly error: unknown } | undefined {
+    return this.#options.failures.of(key);
+  }
+
+  rememberFailure(key: string, error: unknown): void {
+    this.#options.failures.remember(key, error);
+  }
+
+  backoffError(key: string): unknown {
+    const own = this.recentFailure(key);
+    if (own !== undefined) return own.error;
+    return new ShardlineError(
+      cacheErrors.CACHE_LOAD_BACKOFF,
+      `Loading '${this.#options.policy.name}:${key}' failed a moment ago in another process.`,
+    );
+  }
+
+  #allowance(found: Found): 'now' | 'on-error' | 'never' {
+    const { policy, clock } = this.#options;
+    const overdueMs = clock.now() - found.storedAtMs - found.ttlMs;
+    if (overdueMs < policy.staleWhileRevalidateMs) return 'now';
+    return overdueMs < policy.staleIfErrorMs ? 'on-error' : 'never';
+  }
+}
+
+/** Loads that failed in this process a moment ago: their error stands in for another try. */
+export class RecentFailures {
+  readonly #failures = new LRUCache<string, { readonly error: unknown; readonly untilMs: number }>({
+    max: 1000,
+  });
+
+  constructor(
+    private readonly backoffMs: number,
+    private readonly clock: Clock,
+  ) {}
+
+  of(key: string): { readonly error: unknown } | undefined {
+    const failure = this.#failures.get(key);
+    if (failure === undefined || this.clock.monotonicMs() < failure.untilMs) return failure;
+    this.#failures.delete(key);
+    return undefined;
+  }
+
+  remember(key: string, error: unknown): void {
+    if (this.backoffMs === 0) return;
+    this.#failures.set(key, { error, untilMs: this.clock.monotonicMs() + this.backoffMs });
+  }
+
+  forget(key: string): void {
+    this.#failures.delete(key);
+  }
+}

@@ -1,0 +1,97 @@
+import type { Counters } from '../counters.js';
+import { decodeFrame, type Frame, FrameKind } from '../entry/frame.js';
+import type { CurrentStamps, TierStamps } from '../invalidate/tier-stamps.js';
+import type { Seen, SharedTier } from '../tiers/tier.js';
+import { ERA_STAMP, type Reading, readingOf } from './lease.js';
+
+/** One shared tier as one namespace uses it. */
+export interface Level {
+  readonly tier: SharedTier;
+  readonly stamps: TierStamps;
+  readonly maxValueBytes: number;
+}
+
+/** What was found in a level, and all that a fill of it will need. */
+export interface Look {
+  readonly seen: Seen;
+  readonly reading: Reading;
+  /** The stamps that an entry made now must carry, as they stood before anything below was read. */
+  readonly required: CurrentStamps;
+  /** Since when the reading is known to be right, on the monotonic clock. */
+  readonly goodAsOfMs: number;
+}
+
+/** How a level is looked at. */
+export interface LookOptions {
+  readonly address: string;
+  /** Names of stamps that every entry of the key depends on. */
+  readonly required: readonly string[];
+  /** Ask the tier for stamps even if the bus vouches for remembered ones. */
+  readonly mustAsk: boolean;
+  readonly wallMs: () => number;
+  readonly monotonicMs: () => number;
+  readonly counters: Counters;
+}
+
+/**
+ * Reads an entry with the stamps that it is judged by.
+ *
+ * Stamps are read before or together with the entry, those of its own tags after it: a stamp read later
+ * than the entry can only make it look older than it is, never newer.
+ */
+export async function lookAt(level: Level, options: LookOptions): Promise<Look> {
+  const startedAtMs = options.monotonicMs();
+  const { seen, required } = await readBoth(level, options);
+  const frame = seen.bytes === undefined ? undefined : decodeFrame(seen.bytes);
+  if (seen.bytes !== undefined && frame === undefined) options.counters.corruptFrames += 1;
+  const current = await withOwnTags(level, frame, required, seen.era, options);
+  const reading = readingOf(frame, {
+    nowMs: options.wallMs(),
+    era: seen.era,
+    currentStamps: current.byName,
+    requiredStamps: options.required,
+  });
+  return { seen, reading, required, goodAsOfMs: Math.min(startedAtMs, current.goodAsOfMs) };
+}
+
+async function readBoth(level: Level, options: LookOptions) {
+  if (options.mustAsk) {
+    const [seen, required] = await Promise.all([
+      level.tier.read(options.address),
+      level.stamps.ask(options.required, ''),
+    ]);
+    return { seen, required };
+  }
+  const seen = await level.tier.read(options.address);
+  const required =
+    level.stamps.remembered(options.required, seen.era) ??
+    (await level.stamps.ask(options.required, seen.era));
+  return { seen, required };
+}
+
+/** The stamps with those of the frame's own tags added. */
+async function withOwnTags(
+  level: Level,
+  frame: Frame | undefined,
+  required: CurrentStamps,
+  era: string,
+  options: LookOptions,
+): Promise<CurrentStamps> {
+  if (frame === undefined || frame.stamps.length <= options.required.length) return required;
+  const own = frame.stamps
+    .map(({ name }) => name)
+    .filter((name) => name !== ERA_STAMP && !required.byName.has(name));
+  if (own.length === 0) return required;
+  const tags =
+    (options.mustAsk ? undefined : level.stamps.remembered(own, era)) ??
+    (await level.stamps.ask(own, era));
+  return {
+    byName: new Map([...required.byName, ...tags.byName]),
+    goodAsOfMs: Math.min(required.goodAsOfMs, tags.goodAsOfMs),
+  };
+}
+
+/** Whether a frame says that its key does not exist in the source. */
+export function isAbsence(frame: Frame): boolean {
+  return frame.payload === FrameKind.Absent;
+}

@@ -1,0 +1,80 @@
+import { type Breaker, isShardlineError } from '@shardline/core';
+import { cacheErrors } from '../errors.js';
+import type { Lease, Seen, SharedTier, Tombstone } from './tier.js';
+import { tierUnavailable } from './tier-unavailable.js';
+
+/**
+ * A tier behind its breaker: after some failures it is left alone, and a read goes round it at once
+ * instead of waiting for its deadline each time. One probe at a time finds out that it is back.
+ *
+ * Whatever went wrong, the caller sees one error, `CACHE_TIER_UNAVAILABLE`, and takes it as "no lease,
+ * no fill, not invalidated".
+ */
+export class GuardedTier implements SharedTier {
+  readonly name: string;
+  readonly maxFrameBytes: number;
+
+  constructor(
+    private readonly tier: SharedTier,
+    readonly breaker: Breaker,
+  ) {
+    this.name = tier.name;
+    this.maxFrameBytes = tier.maxFrameBytes;
+  }
+
+  get isAvailable(): boolean {
+    return this.tier.isAvailable && this.breaker.retryAfterMs === 0;
+  }
+
+  read(address: string): Promise<Seen> {
+    return this.#guard(() => this.tier.read(address));
+  }
+
+  lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined> {
+    return this.#guard(() => this.tier.lease(address, seen, leaseMs));
+  }
+
+  seize(address: string, leaseMs: number): Promise<Lease> {
+    return this.#guard(() => this.tier.seize(address, leaseMs));
+  }
+
+  fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {
+    return this.#guard(() => this.tier.fill(address, lease, frame, ttlMs));
+  }
+
+  release(address: string, lease: Lease, backoffMs: number): Promise<void> {
+    return this.#guard(() => this.tier.release(address, lease, backoffMs));
+  }
+
+  invalidate(addresses: readonly string[], tombstone?: Tombstone): Promise<void> {
+    return this.#guard(() => this.tier.invalidate(addresses, tombstone));
+  }
+
+  readStamps(addresses: readonly string[]): Promise<readonly string[]> {
+    return this.#guard(() => this.tier.readStamps(addresses));
+  }
+
+  bumpStamps(addresses: readonly string[]): Promise<void> {
+    return this.#guard(() => this.tier.bumpStamps(addresses));
+  }
+
+  close(): Promise<void> {
+    return this.tier.close();
+  }
+
+  async #guard<T>(work: () => Promise<T>): Promise<T> {
+    if (!this.breaker.tryPass()) {
+      const retryAfterMs = Math.ceil(this.breaker.retryAfterMs);
+      throw tierUnavailable(this.name, `left alone for another ${retryAfterMs} ms after failures`);
+    }
+    try {
+      const result = await work();
+      this.breaker.succeeded();
+      return result;
+    } catch (error) {
+      this.breaker.failed();
+      if (isShardlineError(error, cacheErrors.CACHE_TIER_UNAVAILABLE.code)) throw error;
+      throw tierUnavailable(this.name, `failed: ${(error as Error).message}`, error);
+    }
+  }
+}

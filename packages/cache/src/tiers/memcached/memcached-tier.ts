@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '@shardline/core';
+import {
+  decodeFrame,
+  encodeMarker,
+  encodePrefix,
+  FrameKind,
+  PREFIX_BYTES,
+  TOKEN_BYTES,
+} from '../../entry/frame.js';
+import { memcachedAddress } from '../../keys.js';
+import type { Lease, Seen, SharedTier, Tombstone } from '../tier.js';
+import { tierUnavailable } from '../tier-unavailable.js';
+import { Opcode, type Reply, type Request, type SafeMemjs, Status } from './safe-memjs.js';
+
+/**
+ * One node of L3: leases by Memcached's own compare-and-set.
+ *
+ * A miss is leased by `add` of a stub; its CAS number is the lease. A refresh is leased by a
+ * compare-and-set on what was seen, with the old payload under it. A fill is a compare-and-set on the
+ * lease. An invalidation deletes, or sets a tombstone: either way the number is gone, and the late fill gets
+ * "not found" or "exists". Memcached keeps nothing over a restart, so there is no era.
+ *
+ * Memcached counts in seconds, rounded up here, so the ends of leases are judged by the wall clock of
+ * whoever looks; a clock that is wrong wastes a load and fills nothing stale.
+ */
+interface Mark {
+  readonly cas: Buffer;
+  /** The frame under the lease, for giving it back. */
+  readonly bytes: Buffer | undefined;
+}
+
+/** Beyond this many seconds Memcached takes an expiration for a moment in Unix time. */
+const LONGEST_RELATIVE_S = 30 * 86_400;
+/** Memcached's own limit for an item is 1 MiB, with its header and key. */
+const MAX_FRAME_BYTES = 1024 * 1024 - 1024;
+const STAMP_TRIES = 3;
+
+export class MemcachedTier implements SharedTier {
+  readonly name = 'l3';
+  readonly maxFrameBytes = MAX_FRAME_BYTES;
+  readonly isAvailable = true;
+
+  constructor(
+    private readonly node: SafeMemjs,
+    private readonly clock: Clock,
+  ) {}
+
+  async read(address: string): Promise<Seen> {
+    const reply = await this.#send({ opcode: Opcode.Get, key: memcachedAddress(address) });
+    if (reply.status === Status.NotFound) return { bytes: undefined, mark: undefined, era: '' };
+    expect(reply, [Status.Ok]);
+    const mark: Mark = { cas: reply.cas, bytes: reply.value };
+    return { bytes: reply.value, mark, era: '' };
+  }
+
+  async lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined> {
+    const token = randomBytes(TOKEN_BYTES);
+    const untilMs = this.clock.now() + leaseMs;
+    const mark = seen.mark as Mark | undefined;
+    if (mark === undefined) {
+      const stub = encodeMarker(FrameKind.Lease, token, untilMs);
+      const reply = await this.#store(Opcode.Add, address, stub, leaseMs, undefined);
+      return reply === undefined ? undefined : leaseOf(token, reply.cas, undefined);
+    }
+    const frame = decodeFrame(mark.bytes as Buffer);
+    if (frame?.payload === undefined) {
+      const stub = encodeMarker(FrameKind.Lease, token, untilMs);
+      const reply = await this.#store(Opcode.Set, address, stub, leaseMs, mark.cas);
+      return reply === undefined ? undefined : leaseOf(token, reply.cas, undefined);
+    }
+    const prefix = encodePrefix(FrameKind.Lease, frame.payload, token, untilMs);
+    const bytes = withPrefix(prefix, mark.bytes as Buffer);
+    const leftMs = frame.storedAtMs + frame.ttlMs + frame.staleMs - this.clock.now();
+    const lifeMs = Math.max(leftMs, leaseMs);
+    const reply = await this.#store(Opcode.Set, address, bytes, lifeMs, mark.cas);
+    return reply === undefined ? undefined : leaseOf(token, reply.cas, bytes);
+  }
+
+  async seize(address: string, leaseMs: number): Promise<Lease> {
+    const token = randomBytes(TOKEN_BYTES);
+    const stub = encodeMarker(FrameKind.Lease, token, this.clock.now() + leaseMs);
+    const reply = await this.#store(Opcode.Set, address, stub, leaseMs, undefined);
+    if (reply === undefined) throw tierUnavailable('l3', 'a lease could not be stored');
+    return leaseOf(token, reply.cas, undefined);
+  }
+
+  async fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {
+    const { cas } = lease.mark as Mark;
+    return (await this.#store(Opcode.Set, address, frame, ttlMs, cas)) !== undefined;
+  }
+
+  async release(address: string, lease: Lease, backoffMs: number): Promise<void> {
+    const { cas, bytes } = lease.mark as Mark;
+    const untilMs = this.clock.now() + backoffMs;
+    if (bytes !== undefined) {
+      const held = decodeFrame(bytes)?.payload ?? FrameKind.Value;
+      const kind = backoffMs > 0 ? FrameKind.Failed : held;
+      const prefix = encodePrefix(kind, backoffMs > 0 ? held : undefined, lease.token, untilMs);
+      const frame = decodeFrame(bytes);
+      const endMs = frame === undefined ? 0 : frame.storedAtMs + frame.ttlMs + frame.staleMs;
+      const lifeMs = Math.max(endMs - this.clock.now(), backoffMs, 1);
+      await this.#store(Opcode.Set, address, withPrefix(prefix, bytes), lifeMs, cas);
+    } else if (backoffMs > 0) {
+      const failed = encodeMarker(FrameKind.Failed, lease.token, untilMs);
+      await this.#store(Opcode.Set, address, failed, backoffMs, cas);
+    } else {
+      const request = { opcode: Opcode.Delete, key: memcachedAddress(address), cas };
+      expect(await this.#send(request), [Status.Ok, Status.NotFound, Status.Exists]);
+    }
+  }
+
+  async invalidate(addresses: readonly string[], tombstone?: Tombstone): Promise<void> {
+    await Promise.all(addresses.map((address) => this.#invalidateOne(address, tombstone)));
+  }
+
+  async #invalidateOne(address: string, tombstone: Tombstone | undefined): Promise<void> {
+    if (tombstone === undefined) {
+      const reply = await this.#send({ opcode: Opcode.Delete, key: memcachedAddress(address) });
+      expect(reply, [Status.Ok, Status.NotFound]);
+      return;
+    }
+    const token = randomBytes(TOKEN_BYTES);
+    const frame = encodeMarker(FrameKind.Tombstone, token, 0, tombstone.freshness);
+    const reply = await this.#store(Opcode.Set, address, frame, tombstone.ttlMs, undefined);
+    if (reply === undefined) throw tierUnavailable('l3', 'a tombstone could not be stored');
+  }
+
+  async readStamps(addresses: readonly string[]): Promise<readonly string[]> {
+    return Promise.all(addresses.map((address) => this.#readStamp(address)));
+  }
+
+  async #readStamp(address: string): Promise<string> {
+    const key = memcachedAddress(address);
+    for (let tries = 0; tries < STAMP_TRIES; tries += 1) {
+      const reply = await this.#send({ opcode: Opcode.Get, key });
+      if (reply.status === Status.Ok) return reply.value.toString();
+      expect(reply, [Status.NotFound]);
+      const made = Buffer.from(newStamp());
+      const added = await this.#send({ opcode: Opcode.Add, key, value: made, expiration: 0 });
+      if (added.status === Status.Ok) return made.toString();
+      expect(added, [Status.Exists, Status.NotStored]);
+    }
+    throw tierUnavailable('l3', 'a stamp would not stay: Memcached is short of memory');
+  }
+
+  async bumpStamps(addresses: readonly string[]): Promise<void> {
+    await Promise.all(
+      addresses.map(async (address) => {
+        const value = Buffer.from(newStamp());
+        const key = memcachedAddress(address);
+        const reply = await this.#send({ opcode: Opcode.Set, key, value, expiration: 0 });
+        expect(reply, [Status.Ok]);
+      }),
+    );
+  }
+
+  async close(): Promise<void> {
+    this.node.close();
+  }
+
+  /** The reply of a store that was done; undefined if something else stands there. */
+  async #store(
+    opcode: number,
+    address: string,
+    value: Buffer,
+    lifeMs: number,
+    cas: Buffer | undefined,
+  ): Promise<Reply | undefined> {
+    const expiration = this.#expiration(lifeMs);
+    const reply = await this.#send({
+      opcode,
+      key: memcachedAddress(address),
+      value,
+      expiration,
+      cas,
+    });
+    if (reply.status === Status.Ok) return reply;
+    expect(reply, [Status.NotFound, Status.Exists, Status.NotStored, Status.TooLarge]);
+    return undefined;
+  }
+
+  #expiration(lifeMs: number): number {
+    const seconds = Math.max(1, Math.ceil(lifeMs / 1000));
+    if (seconds <= LONGEST_RELATIVE_S) return seconds;
+    return Math.min(0xffffffff, Math.floor(this.clock.now() / 1000) + seconds);
+  }
+
+  #send(request: Request): Promise<Reply> {
+    return this.node.send(request);
+  }
+}
+
+function leaseOf(token: Buffer, cas: Buffer, bytes: Buffer | undefined): Lease {
+  return { token, mark: { cas, bytes } satisfies Mark, era: '', keepsPayload: bytes !== undefined };
+}
+
+function withPrefix(prefix: Buffer, frame: Buffer): Buffer {
+  return Buffer.concat([prefix, frame.subarray(PREFIX_BYTES)]);
+}
+
+function newStamp(): string {
+  return randomBytes(12).toString('base64url');
+}
+
+function expect(reply: Reply, allowed: readonly number[]): void {
+  if (allowed.includes(reply.status)) return;
+  throw tierUnavailable('l3', `Memcached answered with status ${reply.status}`);
+}

@@ -1,0 +1,85 @@
+import type { Clock } from '@shardline/core';
+import type { RedisClient } from '@shardline/core/redis';
+import { tierUnavailable } from '../tier-unavailable.js';
+
+/**
+ * What is asked for in one turn of the event loop goes to Redis as one MGET.
+ *
+ * One command, one reply and one timer for all callers of a turn: with 64 callers that is what makes an
+ * L2 hit cost less than a GET each. A lone caller pays one `nextTick`. In a Cluster each key goes by itself:
+ * an MGET may not span slots.
+ */
+interface Question {
+  readonly address: string;
+  readonly resolve: (bytes: Buffer | null) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A reply of megabytes would hold up every other command on the connection. */
+const MAX_BATCH = 256;
+
+export class ReadBatch {
+  #waiting: Question[] = [];
+
+  constructor(
+    private readonly client: RedisClient,
+    private readonly isCluster: boolean,
+    private readonly timeoutMs: number,
+    private readonly clock: Clock,
+  ) {}
+
+  get(address: string): Promise<Buffer | null> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ address, resolve, reject });
+      if (this.#waiting.length === 1) process.nextTick(this.#flush);
+    });
+  }
+
+  readonly #flush = (): void => {
+    const questions = this.#waiting;
+    this.#waiting = [];
+    for (let start = 0; start < questions.length; start += MAX_BATCH) {
+      const batch =
+        questions.length <= MAX_BATCH ? questions : questions.slice(start, start + MAX_BATCH);
+      this.#send(batch);
+    }
+  };
+
+  #send(batch: readonly Question[]): void {
+    const timer = this.clock.schedule(
+      this.timeoutMs,
+      () => {
+        const error = tierUnavailable('l2', `Redis did not answer within ${this.timeoutMs} ms`);
+        for (const question of batch) question.reject(error);
+      },
+      true,
+    );
+    this.#ask(batch).then(
+      (values) => {
+        timer.cancel();
+        for (let index = 0; index < batch.length; index += 1) {
+          (batch[index] as Question).resolve(values[index] ?? null);
+        }
+      },
+      (error: Error) => {
+        timer.cancel();
+        for (const question of batch) question.reject(error);
+      },
+    );
+  }
+
+  async #ask(batch: readonly Question[]): Promise<(Buffer | null)[]> {
+    if (this.isCluster) return Promise.all(batch.map(({ address }) => this.#getOne(address)));
+    // MGET for one, too: it takes a hash or a list under our key for nothing, where GET fails.
+    return this.client.mgetBuffer(batch.map(({ address }) => address));
+  }
+
+  async #getOne(address: string): Promise<Buffer | null> {
+    try {
+      return await this.client.getBuffer(address);
+    } catch (error) {
+      if ((error as Error).message.startsWith('WRONGTYPE')) return null;
+      throw error;
+    }
+  }
+}

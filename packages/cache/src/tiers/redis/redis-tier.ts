@@ -1,0 +1,191 @@
+import { randomBytes } from 'node:crypto';
+import { type Clock, withDeadline } from '@shardline/core';
+import type { RedisClient, RedisConnection } from '@shardline/core/redis';
+import {
+  encodeMarker,
+  encodePrefix,
+  FrameKind,
+  IDENTITY_BYTES,
+  TOKEN_BYTES,
+} from '../../entry/frame.js';
+import type { Lease, Seen, SharedTier, Tombstone } from '../tier.js';
+import { tierUnavailable } from '../tier-unavailable.js';
+import { ReadBatch } from './read-batch.js';
+import { RedisScript } from './redis-script.js';
+import compareAndSetSource from './scripts/compare-and-set.lua';
+import restampSource from './scripts/restamp.lua';
+import stampSource from './scripts/stamp.lua';
+import { ServerRun } from './server-run.js';
+
+/**
+ * L2: Redis, standalone, under Sentinel, or a Cluster.
+ *
+ * A miss is leased by `SET NX` (no script), a refresh by overwriting the first 32 bytes; a fill is a
+ * compare-and-set on the lease; an invalidation takes away what stands there, lease or value. Each
+ * script has one key, so a Cluster needs no hash tags. A hit costs one GET and no script.
+ */
+export interface RedisTierOptions {
+  readonly connection: RedisConnection;
+  /** Deadline of one operation. */
+  readonly timeoutMs: number;
+  readonly maxFrameBytes: number;
+  /** Believe entries that a restarted or promoted server brings along. */
+  readonly trustAfterRestart: boolean;
+  readonly clock: Clock;
+}
+
+const compareAndSet = new RedisScript(compareAndSetSource);
+const restamp = new RedisScript(restampSource);
+const stamp = new RedisScript(stampSource);
+
+/** Longer than the longest common ttl; a stamp that goes earlier only costs its entries. */
+const STAMP_LIFE_MS = 30 * 86_400_000;
+
+/** What `mark` of a `Seen` and of a `Lease` holds here: the first bytes of the frame, or none. */
+type Identity = Buffer | undefined;
+
+export class RedisTier implements SharedTier {
+  readonly name = 'l2';
+  readonly maxFrameBytes: number;
+  readonly #client: RedisClient;
+  readonly #options: RedisTierOptions;
+  readonly #batch: ReadBatch;
+  readonly #run: ServerRun;
+
+  constructor(options: RedisTierOptions) {
+    const { connection, timeoutMs, clock } = options;
+    this.#options = options;
+    this.#client = connection.client;
+    this.maxFrameBytes = options.maxFrameBytes;
+    this.#batch = new ReadBatch(connection.client, connection.isCluster, timeoutMs, clock);
+    this.#run = new ServerRun(connection, options.trustAfterRestart);
+  }
+
+  get isAvailable(): boolean {
+    return this.#client.status === 'ready' && this.#run.era !== undefined;
+  }
+
+  async read(address: string): Promise<Seen> {
+    const era = this.#era();
+    const bytes = (await this.#batch.get(address)) ?? undefined;
+    return { bytes, mark: bytes?.subarray(0, IDENTITY_BYTES), era };
+  }
+
+  async lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined> {
+    const token = randomBytes(TOKEN_BYTES);
+    const era = this.#era();
+    const expected = seen.mark as Identity;
+    if (expected === undefined) {
+      const frame = encodeMarker(FrameKind.Lease, token, Date.now() + leaseMs);
+      const set = await this.#call(() => this.#client.set(address, frame, 'PX', leaseMs, 'NX'));
+      return set === 'OK' ? leaseOf(token, frame, era, false) : undefined;
+    }
+    const held = heldPayload(seen.bytes as Buffer);
+    if (held !== undefined) {
+      const identity = encodePrefix(FrameKind.Lease, held, token, 0).subarray(0, IDENTITY_BYTES);
+      const granted = await this.#script(restamp, address, [expected, identity, `${leaseMs}`, '0']);
+      return granted === 1 ? { token, mark: identity, era, keepsPayload: true } : undefined;
+    }
+    const frame = encodeMarker(FrameKind.Lease, token, Date.now() + leaseMs);
+    const granted = await this.#script(compareAndSet, address, [expected, frame, `${leaseMs}`]);
+    return granted === 1 ? leaseOf(token, frame, era, false) : undefined;
+  }
+
+  async seize(address: string, leaseMs: number): Promise<Lease> {
+    const token = randomBytes(TOKEN_BYTES);
+    const era = this.#era();
+    const frame = encodeMarker(FrameKind.Lease, token, Date.now() + leaseMs);
+    await this.#call(() => this.#client.set(address, frame, 'PX', leaseMs));
+    return leaseOf(token, frame, era, false);
+  }
+
+  async fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {
+    const lifeMs = `${Math.max(1, Math.round(ttlMs))}`;
+    const args = [lease.mark as Buffer, frame, lifeMs];
+    return (await this.#script(compareAndSet, address, args)) === 1;
+  }
+
+  async release(address: string, lease: Lease, backoffMs: number): Promise<void> {
+    const mark = lease.mark as Buffer;
+    if (lease.keepsPayload) {
+      const held = heldPayload(mark);
+      const kind = backoffMs > 0 ? FrameKind.Failed : (held ?? FrameKind.Value);
+      const prefix = encodePrefix(kind, backoffMs > 0 ? held : undefined, lease.token, 0);
+      const identity = prefix.subarray(0, IDENTITY_BYTES);
+      await this.#script(restamp, address, [mark, identity, `${backoffMs}`, '1']);
+      return;
+    }
+    const frame = encodeMarker(FrameKind.Failed, lease.token, Date.now() + backoffMs);
+    await this.#script(compareAndSet, address, [mark, frame, `${Math.max(1, backoffMs)}`]);
+  }
+
+  async invalidate(addresses: readonly string[], tombstone?: Tombstone): Promise<void> {
+    // All at once, each by itself: they are pipelined, and a Cluster sends each where it belongs.
+    await this.#call(() =>
+      Promise.all(addresses.map((address) => this.#invalidateOne(address, tombstone))),
+    );
+  }
+
+  #invalidateOne(address: string, tombstone: Tombstone | undefined): Promise<unknown> {
+    if (tombstone === undefined) return this.#client.unlink(address);
+    const token = randomBytes(TOKEN_BYTES);
+    const frame = encodeMarker(FrameKind.Tombstone, token, 0, tombstone.freshness);
+    return this.#client.set(address, frame, 'PX', Math.max(1, tombstone.ttlMs));
+  }
+
+  async readStamps(addresses: readonly string[]): Promise<readonly string[]> {
+    const known = await Promise.all(addresses.map((address) => this.#batch.get(address)));
+    return Promise.all(
+      known.map(
+        (value, index) => value?.toString() ?? this.#stamp(addresses[index] as string, 'read'),
+      ),
+    );
+  }
+
+  async bumpStamps(addresses: readonly string[]): Promise<void> {
+    await Promise.all(addresses.map((address) => this.#stamp(address, 'bump')));
+  }
+
+  async #stamp(address: string, mode: 'read' | 'bump'): Promise<string> {
+    const nonce = randomBytes(9).toString('base64url');
+    return String(await this.#script(stamp, address, [nonce, mode, `${STAMP_LIFE_MS}`]));
+  }
+
+  async close(): Promise<void> {
+    this.#run.close();
+    await this.#options.connection.close();
+  }
+
+  #era(): string {
+    const { era } = this.#run;
+    if (era === undefined) throw tierUnavailable('l2', 'not connected to Redis');
+    return era;
+  }
+
+  #script(
+    script: RedisScript,
+    address: string,
+    args: readonly (string | Buffer)[],
+  ): Promise<unknown> {
+    return this.#call(() => script.run(this.#client, [address], args));
+  }
+
+  #call<T>(work: () => Promise<T>): Promise<T> {
+    const { timeoutMs, clock } = this.#options;
+    return withDeadline({ timeoutMs, clock, doing: 'A command to Redis' }, work);
+  }
+}
+
+function leaseOf(token: Buffer, frame: Buffer, era: string, keepsPayload: boolean): Lease {
+  return { token, mark: frame.subarray(0, IDENTITY_BYTES), era, keepsPayload };
+}
+
+/** The payload's kind that a frame holds, by its first bytes alone; undefined if it is not ours. */
+function heldPayload(bytes: Buffer): 1 | 2 | undefined {
+  if (bytes.length < IDENTITY_BYTES || bytes.readUInt16BE(0) !== 0x534c || bytes[2] !== 1) {
+    return undefined;
+  }
+  const kind = bytes[3] as number;
+  const held = kind === FrameKind.Value || kind === FrameKind.Absent ? kind : bytes[4];
+  return held === FrameKind.Value || held === FrameKind.Absent ? held : undefined;
+}

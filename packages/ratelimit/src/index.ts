@@ -1,0 +1,1 @@
+export { ratelimitErrors } from './errors.js';

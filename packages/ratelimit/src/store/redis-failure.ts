@@ -21,7 +21,12 @@ const REPLY = /^[A-Z]{2,}\b/;
 export function readFailure(cause: unknown, doing: string): RedisFailure {
   const message = cause instanceof Error ? cause.message : String(cause);
   const isReply = isReplyError(cause) || (REPLY.test(message) && ALIVE.test(message));
-  if (isReply || isNotSent(message) || isShardlineError(cause, 'CIRCUIT_OPEN')) {
+  if (
+    isReply ||
+    isNotSent(message) ||
+    isShardlineError(cause, 'CIRCUIT_OPEN') ||
+    isShardlineError(cause, 'REDIS_UNREACHABLE')
+  ) {
     return {
       error: new ShardlineError(
         ratelimitErrors.RATELIMIT_UNAVAILABLE,

@@ -41,6 +41,7 @@ export class RedisStore implements LimitStore {
   readonly #batch: MicroBatch;
   readonly #clock: Clock;
   #pending = 0;
+  #wasConnected = false;
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
@@ -145,6 +146,7 @@ export class RedisStore implements LimitStore {
   async #decide(plan: Plan): Promise<readonly number[]> {
     const { connection, waitForReplicas } = this.#options;
     const { client } = connection;
+    if (!this.#wasConnected) await this.#firstConnection();
     const deciding = this.#scripts.decide.call(client, plan.keys, plan.arguments());
     if (waitForReplicas === undefined) return (await deciding) as number[];
     const reply = (await deciding) as number[];
@@ -155,11 +157,25 @@ export class RedisStore implements LimitStore {
     );
   }
 
+  /**
+   * A service that has just begun has a connection on its way: its first checks wait for it rather
+   * than be answered by the fallback. Later on nobody waits for a connection that was lost.
+   */
+  async #firstConnection(): Promise<void> {
+    const { connection, timeoutMs } = this.#options;
+    // A client of the user's that connects at its first command would be waited for in vain.
+    if (connection.client.status !== 'wait') await connection.ready({ timeoutMs });
+    this.#wasConnected = true;
+  }
+
   async #guarded<T>(doing: string, work: () => Promise<T>): Promise<T> {
     const { breaker, timeoutMs } = this.#options;
     if (!breaker.tryPass()) throw readFailure(this.#openError(), doing).error;
     try {
-      const result = await withDeadline({ timeoutMs, doing, clock: this.#clock }, work);
+      const result = await withDeadline({ timeoutMs, doing, clock: this.#clock }, async () => {
+        if (!this.#wasConnected) await this.#firstConnection();
+        return work();
+      });
       breaker.succeeded();
       return result;
     } catch (cause) {

@@ -17,12 +17,19 @@ export function greatestCommonDivisor(a: number, b: number): number {
 }
 
 /**
- * floor(value * numerator / denominator), exact while the product stays below 2^53 and never too
- * high beyond: the margin of 4 is above the rounding of two operations on numbers below 2^53.
+ * floor(value * numerator / denominator) for positive whole numerators and denominators.
+ *
+ * Reduced and split into whole and rest first, so that it is exact for every pair of limits that people
+ * write. Where even the rest's product leaves the range, the margin of 4 is above the rounding of two
+ * operations on numbers below 2^53: then it is a few units too low, never too high.
  * Mirrored in `lua/entry.lua`.
  */
 export function scaleDown(value: number, numerator: number, denominator: number): number {
-  const product = value * numerator;
-  if (product < EXACT_LIMIT && product > -EXACT_LIMIT) return Math.floor(product / denominator);
-  return Math.floor((value / denominator) * numerator) - 4;
+  const divisor = greatestCommonDivisor(numerator, denominator);
+  const times = numerator / divisor;
+  const over = denominator / divisor;
+  const whole = Math.floor(value / over);
+  const rest = value - whole * over;
+  if (rest * times < EXACT_LIMIT) return whole * times + Math.floor((rest * times) / over);
+  return whole * times + Math.floor((rest / over) * times) - 4;
 }

@@ -181,11 +181,15 @@ local function make_rare()
     refill(e, ceiling(e), now)
   end
 
-  -- Exact while the product is, and never too high beyond.
+  -- floor(value * numerator / denominator): exact for all but enormous pairs, never too high.
   local function scale_down(value, numerator, denominator)
-    local product = value * numerator
-    if product < EXACT_LIMIT and product > -EXACT_LIMIT then return floor(product / denominator) end
-    return floor(value / denominator * numerator) - 4
+    local a, b = numerator, denominator
+    while b ~= 0 do a, b = b, a % b end
+    local times, over = numerator / a, denominator / a
+    local whole = floor(value / over)
+    local rest = value - whole * over
+    if rest * times < EXACT_LIMIT then return whole * times + floor(rest * times / over) end
+    return whole * times + floor(rest / over * times) - 4
   end
 
   local function debt_floor(rate, tokens)

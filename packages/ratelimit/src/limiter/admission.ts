@@ -37,6 +37,7 @@ export class Admission implements OutcomeReceiver {
   #shadowDenied = false;
   #source: DecisionSource;
   #degraded: Decision['degraded'];
+  #decidedAtUs: number | undefined;
 
   constructor(
     core: LimiterCore,
@@ -66,6 +67,7 @@ export class Admission implements OutcomeReceiver {
 
   succeed(outcome: Outcome): void {
     this.#granted = outcome.granted;
+    this.#decidedAtUs = outcome.nowUs;
     this.#states = limitStates(this.#parts, outcome);
     if (outcome.granted <= 0) this.#rememberDenial(outcome);
     const { fallback, store } = this.#core;
@@ -130,7 +132,14 @@ export class Admission implements OutcomeReceiver {
       this.#shadowStates.length === 0 ? this.#states : [...this.#states, ...this.#shadowStates];
     if (states.length === 0) states.push(...this.#unknownStates());
     this.#settle(
-      composeDecision(isAllowed, states, this.#source, this.#degraded, this.#shadowDenied),
+      composeDecision(
+        isAllowed,
+        states,
+        this.#source,
+        this.#degraded,
+        this.#shadowDenied,
+        this.#decidedAtUs,
+      ),
       Math.max(0, this.#granted),
     );
   }

@@ -46,6 +46,8 @@ export interface Decision {
   readonly degraded?: 'open' | 'closed' | 'local';
   /** Whether a policy in shadow mode would have denied. */
   readonly shadowDenied: boolean;
+  /** Microseconds by the clock of the Redis, or the process, that decided; for audits. */
+  readonly decidedAtUs?: number;
 }
 
 /** A part of an operation that knows its policy. */
@@ -111,6 +113,7 @@ export function composeDecision(
   source: DecisionSource,
   degraded?: Decision['degraded'],
   shadowDenied = false,
+  decidedAtUs?: number,
 ): Decision {
   const decisive = decisiveState(states, isAllowed);
   return {
@@ -124,6 +127,7 @@ export function composeDecision(
     source,
     ...(degraded === undefined ? {} : { degraded }),
     shadowDenied,
+    ...(decidedAtUs === undefined ? {} : { decidedAtUs }),
   };
 }
 

@@ -6,6 +6,7 @@ import { InstanceCount } from '../fallback/instance-count.js';
 import { LocalFallback } from '../fallback/local-fallback.js';
 import { MemoryStore } from '../store/memory-store.js';
 import { RedisStore } from '../store/redis-store.js';
+import type { Scripts } from '../store/scripts.js';
 import { TopDenied } from '../top-denied.js';
 import type { LimiterCore } from './limiter-core.js';
 import type { ResolvedLimiterOptions } from './limiter-options.js';
@@ -22,12 +23,15 @@ export interface LimiterResources {
 }
 
 /** Opens what the options ask for. */
-export function openResources(options: ResolvedLimiterOptions): LimiterResources {
+export function openResources(
+  options: ResolvedLimiterOptions,
+  scripts: Scripts | undefined,
+): LimiterResources {
   const clock = options.clock ?? systemClock;
   const { memory, redis } = options;
   if (memory !== undefined) return memoryResources(memory.maxKeys, clock);
   const connection = openRedis(redis as NonNullable<typeof redis>, { name: 'shardline:ratelimit' });
-  return redisResources(options, connection, clock);
+  return redisResources(options, connection, clock, scripts);
 }
 
 function memoryResources(maxKeys: number, clock: Clock): LimiterResources {
@@ -47,6 +51,7 @@ function redisResources(
   options: ResolvedLimiterOptions,
   connection: RedisConnection,
   clock: Clock,
+  scripts: Scripts | undefined,
 ): LimiterResources {
   const { waitForReplicas, denialCache } = options;
   if (waitForReplicas !== undefined && connection.isCluster) {
@@ -74,6 +79,7 @@ function redisResources(
         ? undefined
         : { count: waitForReplicas.count, timeoutMs: waitForReplicas.timeout },
     clock,
+    ...(scripts === undefined ? {} : { scripts }),
   });
   const instances =
     options.onRedisDown === 'local' ? countInstances(options, store, clock) : undefined;

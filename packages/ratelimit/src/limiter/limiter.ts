@@ -12,6 +12,7 @@ import { ConcurrencyLimiter, type ConcurrencyOptions } from '../concurrency/conc
 import { checkLeasable, LeasedLimiter, type LeasedOptions } from '../lease/leased-limiter.js';
 import { PolicyBook } from '../policy/policy-book.js';
 import { policiesSchema } from '../policy/policy-options.js';
+import type { Scripts } from '../store/scripts.js';
 import { Admission, type AdmissionName } from './admission.js';
 import { makeChange } from './changes.js';
 import type { Decision, LimitPart } from './decision.js';
@@ -93,12 +94,13 @@ export class RateLimiter implements AsyncDisposable {
   #book: PolicyBook;
   #closing: Promise<void> | undefined;
 
-  constructor(options: LimiterOptions) {
+  /** @internal Use createLimiter(). Scripts of their own are for tests that step the clock. */
+  constructor(options: LimiterOptions, scripts?: Scripts) {
     const resolved = resolveLimiterOptions(options);
     this.#book = new PolicyBook(resolved.policies);
     this.#prefix = resolved.prefix;
     this.#tierOf = resolved.tierOf;
-    this.#resources = openResources(resolved);
+    this.#resources = openResources(resolved, scripts);
     this.#metrics = new LimiterMetrics({
       book: () => this.#book,
       breaker: () => this.#resources.core.breaker?.state,

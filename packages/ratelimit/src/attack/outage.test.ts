@@ -140,7 +140,7 @@ describe('a Redis that is swallowed by the network', () => {
     let degraded = 0;
     for (let round = 0; round < 10; round += 1) {
       if (round % 2 === 0) proxy.reset();
-      else proxy.cutAfter(3, 'down');
+      else proxy.cutAfter(3, { direction: 'down' });
       const { result, tookMs } = await timed(
         Promise.all(Array.from({ length: 20 }, () => limiter.check('u', { cost: 0 }))),
       );
@@ -217,6 +217,11 @@ describe('a Redis that answers strangely', () => {
       maxMemoryPolicy: 'noeviction',
     });
     try {
+      const fill = async () => {
+        for (let index = 0; ; index += 1)
+          await full.command('SET', `filler:${index}`, 'x'.repeat(10_000));
+      };
+      await expect(fill()).rejects.toThrow(/OOM/);
       await using limiter = limiterTo({ redis: full.url, onRedisDown: 'closed' });
       await limiter.ready();
       expect(await limiter.check('u')).toMatchObject({ allowed: false, degraded: 'closed' });

@@ -1,0 +1,10 @@
+export type { TrustedProxies } from './client-address.js';
+export { type ExpressRequest, type ExpressResponse, expressLimits } from './express.js';
+export { type ExpressRateLimitStore, expressRateLimitStore } from './express-rate-limit-store.js';
+export { type FastifyLimitedReply, type FastifyLimitedRequest, fastifyLimits } from './fastify.js';
+export { fetchLimits } from './fetch.js';
+export { type HeaderFields, type HeaderVersion, rateLimitFields } from './headers.js';
+export { type HonoContext, honoLimits } from './hono.js';
+export type { HttpVerdict } from './http-limiter.js';
+export type { HttpLimitOptions, RequestView } from './http-options.js';
+export type { ProblemBody } from './problem.js';

@@ -1,0 +1,205 @@
+import {
+  type Breaker,
+  type Clock,
+  coreErrors,
+  deadlineError,
+  type ScheduledCall,
+  ShardlineError,
+  systemClock,
+  withDeadline,
+} from '@shardline/core';
+import type { RedisConnection } from '@shardline/core/redis';
+import keySlot from 'cluster-key-slot';
+import type { LeaseGrant, LeaseRequest } from '../bucket/lease-operation.js';
+import type { Operation, Part } from '../bucket/operation.js';
+import { MicroBatch } from './micro-batch.js';
+import { encodeRate, type Plan } from './plan.js';
+import { readFailure } from './redis-failure.js';
+import { composeScripts, type Scripts } from './scripts.js';
+import type { ConcurrencyRequest, LimitStore, OutcomeReceiver } from './store.js';
+
+/** What a Redis store needs. */
+export interface RedisStoreOptions {
+  readonly connection: RedisConnection;
+  /** Longest wait for one answer. */
+  readonly timeoutMs: number;
+  /** Most operations that may wait for an answer. */
+  readonly maxPending: number;
+  readonly breaker: Breaker;
+  /** Replicas that must have an admission before it counts. */
+  readonly waitForReplicas?: { readonly count: number; readonly timeoutMs: number } | undefined;
+  /** Where the present is read: tests put a clock in its place that they can step. */
+  readonly scripts?: Scripts;
+  readonly clock?: Clock;
+}
+
+/** Levels in Redis, decided by scripts on the server's clock. */
+export class RedisStore implements LimitStore {
+  readonly kind = 'redis';
+  readonly #options: RedisStoreOptions;
+  readonly #scripts: Scripts;
+  readonly #batch: MicroBatch;
+  readonly #clock: Clock;
+  #pending = 0;
+  #wasConnected = false;
+
+  constructor(options: RedisStoreOptions) {
+    this.#options = options;
+    this.#scripts = options.scripts ?? composeScripts();
+    this.#clock = options.clock ?? systemClock;
+    const { isCluster } = options.connection;
+    this.#batch = new MicroBatch({
+      slotOf: isCluster ? keySlot : () => 0,
+      send: (plan) => this.#send(plan),
+    });
+  }
+
+  /** Operations that wait for an answer. */
+  get pending(): number {
+    return this.#pending;
+  }
+
+  run(operation: Operation, receiver: OutcomeReceiver): void {
+    if (this.#pending >= this.#options.maxPending) {
+      receiver.fail(this.#fullError());
+      return;
+    }
+    this.#pending += 1;
+    this.#batch.add(operation, receiver);
+  }
+
+  lease(part: Part, request: LeaseRequest): Promise<LeaseGrant> {
+    const { id, want, lengthUs, returnId, unused } = request;
+    const plan = `[${encodeRate(part.rate, part.inheritance)},${want},${lengthUs},${unused}]`;
+    return this.#guarded('Leasing tokens', async () => {
+      const { client } = this.#options.connection;
+      const args = [plan, part.rate.text, id, returnId];
+      const reply = (await this.#scripts.lease.call(client, [part.key], args)) as number[];
+      const [nowUs, granted, units, holders] = reply as [number, number, number, number];
+      return { nowUs, granted, units, holders };
+    });
+  }
+
+  concurrency({ action, key, lengthMs, limit, ids }: ConcurrencyRequest) {
+    return this.#guarded(`Counting work in flight (${action})`, async () => {
+      const { client } = this.#options.connection;
+      const args = [action, String(lengthMs * 1000), String(limit), ...ids];
+      const reply = await this.#scripts.concurrency.call(client, [key], args);
+      return (Array.isArray(reply) ? reply : [reply]) as number[];
+    });
+  }
+
+  /** Says that an instance is alive, or leaves, and counts those that are. */
+  instances(action: 'beat' | 'leave', key: string, id: string, lengthMs: number): Promise<number> {
+    return this.#guarded('Counting instances', async () => {
+      const { client } = this.#options.connection;
+      const args = [action, id, String(lengthMs * 1000)];
+      return (await this.#scripts.instances.call(client, [key], args)) as number;
+    });
+  }
+
+  liesTogether(key: string, other: string): boolean {
+    return !this.#options.connection.isCluster || keySlot(key) === keySlot(other);
+  }
+
+  async close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
+    await this.#options.connection.close({ timeoutMs });
+  }
+
+  async #send(plan: Plan): Promise<void> {
+    const { breaker, timeoutMs } = this.#options;
+    let isOver = false;
+    let timer: ScheduledCall | undefined;
+    const fail = (cause: unknown) => {
+      if (isOver) return;
+      isOver = true;
+      timer?.cancel();
+      this.#pending -= plan.size;
+      const failure = readFailure(cause, 'Asking Redis for a decision');
+      if (failure.isAgainstServer) breaker.failed();
+      else breaker.succeeded();
+      plan.fail(failure.error);
+    };
+    if (!breaker.tryPass()) {
+      this.#pending -= plan.size;
+      plan.fail(readFailure(this.#openError(), 'Asking Redis for a decision').error);
+      return;
+    }
+    timer = this.#clock.schedule(
+      timeoutMs,
+      () => fail(deadlineError('Asking Redis', timeoutMs)),
+      true,
+    );
+    try {
+      const reply = await this.#decide(plan);
+      if (isOver) return;
+      isOver = true;
+      timer.cancel();
+      this.#pending -= plan.size;
+      breaker.succeeded();
+      plan.deliver(reply);
+    } catch (cause) {
+      fail(cause);
+    }
+  }
+
+  async #decide(plan: Plan): Promise<readonly number[]> {
+    const { connection, waitForReplicas } = this.#options;
+    const { client } = connection;
+    if (!this.#wasConnected) await this.#firstConnection();
+    const deciding = this.#scripts.decide.call(client, plan.keys, plan.arguments());
+    if (waitForReplicas === undefined) return (await deciding) as number[];
+    const reply = (await deciding) as number[];
+    const acknowledged = await client.wait(waitForReplicas.count, waitForReplicas.timeoutMs);
+    if (acknowledged >= waitForReplicas.count) return reply;
+    throw new Error(
+      `${acknowledged} of ${waitForReplicas.count} replicas acknowledged within ${waitForReplicas.timeoutMs} ms`,
+    );
+  }
+
+  /**
+   * A service that has just begun has a connection on its way: its first checks wait for it rather
+   * than be answered by the fallback. Later on nobody waits for a connection that was lost.
+   */
+  async #firstConnection(): Promise<void> {
+    const { connection, timeoutMs } = this.#options;
+    // A client of the user's that connects at its first command would be waited for in vain.
+    if (connection.client.status !== 'wait') await connection.ready({ timeoutMs });
+    this.#wasConnected = true;
+  }
+
+  async #guarded<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    const { breaker, timeoutMs } = this.#options;
+    if (!breaker.tryPass()) throw readFailure(this.#openError(), doing).error;
+    try {
+      const result = await withDeadline({ timeoutMs, doing, clock: this.#clock }, async () => {
+        if (!this.#wasConnected) await this.#firstConnection();
+        return work();
+      });
+      breaker.succeeded();
+      return result;
+    } catch (cause) {
+      const failure = readFailure(cause, doing);
+      if (failure.isAgainstServer) breaker.failed();
+      else breaker.succeeded();
+      throw failure.error;
+    }
+  }
+
+  #openError(): ShardlineError {
+    const retryAfterMs = Math.ceil(this.#options.breaker.retryAfterMs);
+    return new ShardlineError(
+      coreErrors.CIRCUIT_OPEN,
+      `Redis is left alone for another ${retryAfterMs} ms after failures.`,
+      { details: { retryAfterMs } },
+    );
+  }
+
+  #fullError(): ShardlineError {
+    return new ShardlineError(
+      coreErrors.QUEUE_FULL,
+      `${this.#pending} of ${this.#options.maxPending} decisions are under way.`,
+      { details: { pending: this.#pending, limit: this.#options.maxPending } },
+    );
+  }
+}

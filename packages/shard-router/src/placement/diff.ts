@@ -29,7 +29,10 @@ export function diffSlots(from: SlotOwners, to: SlotOwners): SlotMove[] {
     const destination = to[slot] as string;
     if (source === destination) continue;
     let bySource = moves.get(source);
-    if (bySource === undefined) moves.set(source, (bySource = new Map()));
+    if (bySource === undefined) {
+      bySource = new Map();
+      moves.set(source, bySource);
+    }
     const slots = bySource.get(destination);
     if (slots === undefined) bySource.set(destination, [slot]);
     else slots.push(slot);

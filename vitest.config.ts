@@ -24,7 +24,12 @@ export default defineConfig({
   plugins: [textModules],
   resolve: { alias },
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'examples/*/src/**/*.test.ts'],
+    include: [
+      'packages/*/src/**/*.test.ts',
+      'test/**/*.test.ts',
+      'examples/*/src/**/*.test.ts',
+      'benchmarks/src/**/*.test.ts',
+    ],
     pool: 'forks',
     // Two cores are the smallest machine that this must pass on, and a server set-up is shared by
     // a file's tests: more files at once would only make them wait for each other.

@@ -27,6 +27,7 @@ const steps = [
     ],
   ],
   ['examples in TSDoc and Markdown', ['node', 'scripts/check-examples.mjs']],
+  ['a page for every error code', ['node', 'scripts/error-pages.mjs', '--check']],
   ...publicPackages.flatMap((folder) => [
     [`package shape of ${folder} (publint)`, ['publint', '--strict', folder]],
     [

@@ -1,0 +1,71 @@
+import type { Row, Scenario, ScenarioContext } from './scenario.js';
+
+/** What a run is told as it goes. */
+export interface RunListener {
+  readonly onStart: (scenario: Scenario, index: number, total: number) => void;
+  readonly onNote: (text: string) => void;
+  readonly onRows: (rows: readonly Row[]) => void;
+  readonly onFailure: (scenario: Scenario, error: unknown) => void;
+}
+
+/**
+ * Runs scenarios one after another. One that fails is reported and does not keep the others from
+ * running; what it had opened is closed before the next begins.
+ */
+export async function runScenarios(
+  scenarios: readonly Scenario[],
+  options: { quick: boolean; signal: AbortSignal },
+  listener: RunListener,
+): Promise<{ rows: Row[]; failures: number }> {
+  const rows: Row[] = [];
+  let failures = 0;
+  for (const [index, scenario] of scenarios.entries()) {
+    if (options.signal.aborted) break;
+    listener.onStart(scenario, index, scenarios.length);
+    try {
+      const seen = await runOne(scenario, options, listener);
+      rows.push(...seen);
+      listener.onRows(seen);
+    } catch (error) {
+      failures += 1;
+      listener.onFailure(scenario, error);
+    }
+  }
+  return { rows, failures };
+}
+
+async function runOne(
+  scenario: Scenario,
+  options: { quick: boolean; signal: AbortSignal },
+  listener: RunListener,
+): Promise<readonly Row[]> {
+  await using resources = new AsyncDisposableStack();
+  const context: ScenarioContext = {
+    ...options,
+    note: listener.onNote,
+    use: (resource) => resources.use(resource),
+  };
+  return await scenario.run(context);
+}
+
+/** Node 20 has `Symbol.asyncDispose` and not yet the stack that goes with it. */
+class AsyncDisposableStack implements AsyncDisposable {
+  readonly #resources: AsyncDisposable[] = [];
+
+  use<T extends AsyncDisposable>(resource: T): T {
+    this.#resources.push(resource);
+    return resource;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const failures: unknown[] = [];
+    for (const resource of this.#resources.reverse()) {
+      try {
+        await resource[Symbol.asyncDispose]();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, 'Not everything could be closed.');
+  }
+}

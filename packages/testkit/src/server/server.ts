@@ -36,7 +36,7 @@ export interface Server extends Endpoint, AsyncDisposable {
   restart(): Promise<void>;
   /** Ends it and removes everything of it. Safe to call twice and in any state. */
   stop(): Promise<void>;
-  /** What it has logged so far; the end of it if `lines` is given. */
+  /** What it has logged so far, also after stop(); the end of it if `lines` is given. */
   logs(lines?: number): Promise<string>;
 }
 
@@ -46,19 +46,30 @@ export type ServerKind = 'postgres' | 'redis' | 'memcached' | 'pgbouncer';
 /** How one server is started. */
 export interface ServerSpec {
   readonly kind: ServerKind;
+  /** Major version of the program; whichever is at hand if absent. */
+  readonly version?: number;
   readonly name: string;
+  /** From reservePort(); given back when the server is removed or its start fails. */
   readonly port: number;
   /** Program and arguments; `place` is the server's own folder as the server sees it. */
   readonly command: (place: ServerPlace) => readonly string[];
   /** Files written into the server's folder before its first start. */
   readonly files?: (place: ServerPlace) => Readonly<Record<string, string>>;
+  /** Native backend only: fills the folder before the first start, after `files`. */
+  readonly seed?: (place: LocalPlace) => Promise<void>;
+  /** Containers only: the same, as POSIX shell commands run inside, as the server's user. */
+  readonly seedScript?: (place: ServerPlace) => string;
   readonly environment?: Readonly<Record<string, string>>;
   /** Signal for an orderly end. @default 'SIGTERM' */
   readonly shutdownSignal?: NodeJS.Signals;
+  /** Signal for a prompt end before everything is removed. @default 'SIGKILL' */
+  readonly endSignal?: NodeJS.Signals;
   /** Whether it serves yet; polled until true. A throw means not yet. */
   readonly isReady: (endpoint: Endpoint) => Promise<boolean>;
   /** @default '60s' */
   readonly readyWithin?: Duration;
+  /** Gives up a start that is under way; what had been started is ended. */
+  readonly signal?: AbortSignal;
 }
 
 /** Where a server lives, as that server sees it. */
@@ -68,6 +79,22 @@ export interface ServerPlace {
   readonly port: number;
   /** The path of a program of this kind's installation: `initdb`, `redis-cli`. */
   binary(name: string): string;
+}
+
+/** A user and group by number. */
+export interface UserIds {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** A place on this machine. */
+export interface LocalPlace extends ServerPlace {
+  /** Version of the programs: `18.4`. */
+  readonly version: string;
+  /** Variables that the programs need, such as LD_LIBRARY_PATH. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** The user that the server runs as and that must own its files; undefined: the caller. */
+  readonly owner: UserIds | undefined;
 }
 
 /** Runs servers: as local processes, or in containers. */

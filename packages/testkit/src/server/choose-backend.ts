@@ -1,0 +1,48 @@
+import { ShardlineError } from '@shardline/core';
+import { binaryMissing, lookForBinaries } from '../binaries/find-binaries.js';
+import { testkitErrors } from '../errors.js';
+import { containerBackend, isEngineReachable } from './container-backend.js';
+import { nativeBackend } from './native-backend.js';
+import type { Backend, ServerKind } from './server.js';
+
+/** How servers are run. */
+export type BackendName = Backend['name'];
+
+/** What SHARDLINE_BACKEND asks for; undefined: whatever works here. */
+export function configuredBackend(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): BackendName | undefined {
+  const value = environment['SHARDLINE_BACKEND'];
+  if (value === undefined || value === '') return undefined;
+  if (value === 'native' || value === 'containers') return value;
+  throw new ShardlineError(
+    testkitErrors.TESTKIT_BACKEND_UNKNOWN,
+    `SHARDLINE_BACKEND is '${value}', which is no backend.`,
+    { details: { value } },
+  );
+}
+
+/**
+ * The backend for a kind of server: the one that SHARDLINE_BACKEND names; else local processes where
+ * their programs can be had; else a Docker engine.
+ *
+ * @throws ShardlineError `TESTKIT_BACKEND_UNKNOWN`, `TESTKIT_ENGINE_MISSING`, or
+ * `TESTKIT_BINARY_MISSING`, which says what to install.
+ */
+export async function chooseBackend(
+  kind: ServerKind,
+  options: { readonly version?: number } = {},
+): Promise<Backend> {
+  const configured = configuredBackend();
+  if (configured === 'native') return nativeBackend;
+  if (configured === 'containers') {
+    if (await isEngineReachable()) return containerBackend;
+    throw new ShardlineError(
+      testkitErrors.TESTKIT_ENGINE_MISSING,
+      'SHARDLINE_BACKEND asks for containers, but no Docker engine answers.',
+    );
+  }
+  if ((await lookForBinaries(kind, options)) !== undefined) return nativeBackend;
+  if (await isEngineReachable()) return containerBackend;
+  throw binaryMissing(kind, options.version);
+}

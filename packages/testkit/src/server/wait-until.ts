@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Duration, durationMs, ShardlineError } from '@shardline/core';
+import { testkitErrors } from '../errors.js';
+
+/** How long and how often to look. */
+export interface WaitOptions {
+  /** What is waited for, for the message: `replica users-a to catch up`. */
+  readonly what: string;
+  /** @default '30s' */
+  readonly within?: Duration;
+  /** Pause between two looks; it grows fourfold at most. @default 10 */
+  readonly everyMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Looks until a condition holds, and gives what the look found. A throw counts as "not yet", and is
+ * the cause of the error if it is never followed by a success.
+ *
+ * @throws ShardlineError `TESTKIT_WAIT_EXPIRED`.
+ *
+ * @example
+ * ```ts
+ * import { waitUntil } from '@shardline/testkit';
+ *
+ * declare function countRows(): Promise<number>;
+ *
+ * await waitUntil(async () => (await countRows()) === 100, { what: '100 rows', within: '10s' });
+ * ```
+ */
+export async function waitUntil<T>(
+  look: () => T | Promise<T>,
+  options: WaitOptions,
+): Promise<Exclude<T, false | undefined | null>> {
+  const { what, within = '30s', everyMs = 10, signal } = options;
+  const deadline = performance.now() + durationMs(within, 'within');
+  let pauseMs = everyMs;
+  for (;;) {
+    signal?.throwIfAborted();
+    let fault: unknown;
+    try {
+      const found = await look();
+      if (found !== false && found !== undefined && found !== null) {
+        return found as Exclude<T, false | undefined | null>;
+      }
+    } catch (error) {
+      fault = error;
+    }
+    if (performance.now() >= deadline) throw expired(what, within, fault);
+    await sleep(pauseMs, undefined, signal === undefined ? {} : { signal });
+    pauseMs = Math.min(pauseMs * 1.5, everyMs * 4);
+  }
+}
+
+function expired(what: string, within: string, fault: unknown): ShardlineError {
+  const last = fault === undefined ? '' : `; the last look failed with: ${messageOf(fault)}`;
+  return new ShardlineError(
+    testkitErrors.TESTKIT_WAIT_EXPIRED,
+    `Waited ${within} in vain for ${what}${last}.`,
+    fault === undefined ? {} : { cause: fault },
+  );
+}
+
+/** The text of anything thrown. An AggregateError of Node's dialler has none of its own. */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') {
+    return error.errors.map(messageOf).join(', ');
+  }
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,6 +1,6 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto';
-import fc from 'fast-check';
 import { type PostgresServer, startPostgres } from '@shardline/testkit';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Keyspace, type KeyspaceDefinition, slotExpression } from '../keyspace.js';
 import { checkKnownAnswers } from './known-answers.js';
@@ -74,19 +74,24 @@ describe.each([18, 15])('PostgreSQL %i', (version) => {
     ['uuid', 'uuid', () => randomUUID()],
   ];
 
-  test.each(definitions)('a %s keyspace over a %s column: the slot in SQL is the slot in TypeScript', async (keyType, columnType, make) => {
-    for (const slots of [2, 4096, 65536]) {
-      const keyspace = new Keyspace({ name: 'k', keyType, hash: 'postgres', slots });
-      const keys = Array.from({ length: 2000 }, make);
-      const { rows } = await server.query<{ slot: string }>(
-        `SELECT ${slotExpression(keyspace, { key: 'key' })}::text AS slot
+  test.each(definitions)(
+    'a %s keyspace over a %s column: the slot in SQL is the slot in TypeScript',
+    async (keyType, columnType, make) => {
+      for (const slots of [2, 4096, 65536]) {
+        const keyspace = new Keyspace({ name: 'k', keyType, hash: 'postgres', slots });
+        const keys = Array.from({ length: 2000 }, make);
+        const { rows } = await server.query<{ slot: string }>(
+          `SELECT ${slotExpression(keyspace, { key: 'key' })}::text AS slot
          FROM (SELECT v::${columnType} AS key, n FROM unnest($1::text[]) WITH ORDINALITY AS t(v, n)) q
          ORDER BY n`,
-        [keys],
-      );
-      expect(rows.map(({ slot }) => Number(slot))).toEqual(keys.map((key) => keyspace.slotOf(key)));
-    }
-  });
+          [keys],
+        );
+        expect(rows.map(({ slot }) => Number(slot))).toEqual(
+          keys.map((key) => keyspace.slotOf(key)),
+        );
+      }
+    },
+  );
 
   test('the slot expression stands in a row filter and in an index', async () => {
     for (const [index, keyType] of (['bigint', 'text', 'uuid'] as const).entries()) {
@@ -103,7 +108,8 @@ describe.each([18, 15])('PostgreSQL %i', (version) => {
   test('the known answers are accepted, and a server that hashes otherwise is named', async () => {
     await checkKnownAnswers('a', server);
     const other = {
-      query: async (text: string) => server.query(text.replace('hashint8extended(42', 'hashint8extended(43')),
+      query: async (text: string) =>
+        server.query(text.replace('hashint8extended(42', 'hashint8extended(43')),
     };
     await expect(checkKnownAnswers('b', other as never)).rejects.toMatchObject({
       code: 'HASH_MISMATCH',

@@ -50,7 +50,19 @@ export interface ScatterOptions {
 }
 
 /** With every default filled in. */
-export type FilledScatterOptions = v.InferOutput<typeof scatterSchema>;
+export interface FilledScatterOptions {
+  readonly orderBy: readonly OrderTerm[];
+  readonly limit: number | undefined;
+  readonly offset: number;
+  readonly aggregate: Readonly<Record<string, Aggregate>> | undefined;
+  readonly groupBy: readonly string[];
+  readonly concurrency: number;
+  readonly shardTimeoutMs: number;
+  readonly partial: 'fail' | 'report';
+  readonly batchRows: number;
+  readonly perShard: boolean;
+  readonly signal: AbortSignal | undefined;
+}
 
 const collation = v.optional(v.literal('C'));
 
@@ -98,5 +110,6 @@ const scatterSchema = v.pipe(
 
 /** Checks the options of a scatter and fills in what is not given. @throws ShardlineError `CONFIG_INVALID`. */
 export function fillScatterOptions(options: ScatterOptions): FilledScatterOptions {
-  return checkOptions(scatterSchema, options, 'scatter');
+  const { shardTimeout, ...checked } = checkOptions(scatterSchema, options, 'scatter');
+  return { ...checked, shardTimeoutMs: shardTimeout } as FilledScatterOptions;
 }

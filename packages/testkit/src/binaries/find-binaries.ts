@@ -1,14 +1,13 @@
-import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { promisify } from 'node:util';
 import { ShardlineError } from '@shardline/core';
 import { testkitErrors } from '../errors.js';
 import type { ServerKind } from '../server/server.js';
 import { unpackDebianPackages } from './debian-packages.js';
 import { embeddedPostgres, embeddedPostgresMajor } from './embedded-postgres.js';
 import { type Installation, mainProgram, requiredPrograms } from './installation.js';
+import { programVersion } from './program-version.js';
 
 /** Newest major version that is looked for. */
 const NEWEST_POSTGRES = 30;
@@ -17,7 +16,6 @@ const OLDEST_POSTGRES = 15;
 /** Debian keeps servers where an ordinary user's PATH does not look; Homebrew may not be on it. */
 const EXTRA_FOLDERS = ['/usr/local/bin', '/usr/bin', '/usr/sbin', '/opt/homebrew/bin'];
 
-const run = promisify(execFile);
 const found = new Map<string, Promise<Installation | undefined>>();
 
 /** Which programs are wanted. */
@@ -125,7 +123,7 @@ async function findInFolders(
   for (const folder of folders) {
     const paths = requiredPrograms[kind].map((name) => join(folder, name));
     if (!(await areExecutable(paths))) continue;
-    const version = await versionOf(join(folder, mainProgram[kind]));
+    const version = await programVersion(join(folder, mainProgram[kind]));
     if (version === undefined) continue;
     if (major !== undefined && Number.parseInt(version, 10) !== major) continue;
     return {
@@ -142,14 +140,4 @@ async function findInFolders(
 async function areExecutable(paths: readonly string[]): Promise<boolean> {
   const checks = await Promise.allSettled(paths.map((path) => access(path, constants.X_OK)));
   return checks.every((check) => check.status === 'fulfilled');
-}
-
-/** What the program says of itself; undefined if it cannot even say that. */
-async function versionOf(program: string): Promise<string | undefined> {
-  try {
-    const { stdout } = await run(program, ['--version'], { timeout: 10_000 });
-    return /\d+(\.\d+)+|\d+/.exec(stdout)?.[0];
-  } catch {
-    return undefined; // A wrapper without its program, or of another architecture: look on.
-  }
 }

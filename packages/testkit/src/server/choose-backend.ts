@@ -1,9 +1,11 @@
 import { ShardlineError } from '@shardline/core';
 import { binaryMissing, lookForBinaries } from '../binaries/find-binaries.js';
 import { testkitErrors } from '../errors.js';
-import { containerBackend, isEngineReachable } from './container-backend.js';
+import { containerBackend } from './container-backend.js';
+import { whyNoEngine } from './container-engine.js';
 import { nativeBackend } from './native-backend.js';
 import type { Backend, ServerKind } from './server.js';
+import { messageOf } from './wait-until.js';
 
 /** How servers are run. */
 export type BackendName = Backend['name'];
@@ -36,13 +38,15 @@ export async function chooseBackend(
   const configured = configuredBackend();
   if (configured === 'native') return nativeBackend;
   if (configured === 'containers') {
-    if (await isEngineReachable()) return containerBackend;
+    const cause = await whyNoEngine();
+    if (cause === undefined) return containerBackend;
     throw new ShardlineError(
       testkitErrors.TESTKIT_ENGINE_MISSING,
-      'SHARDLINE_BACKEND asks for containers, but no Docker engine answers.',
+      `SHARDLINE_BACKEND asks for containers, but no Docker engine answers: ${messageOf(cause)}.`,
+      { cause },
     );
   }
   if ((await lookForBinaries(kind, options)) !== undefined) return nativeBackend;
-  if (await isEngineReachable()) return containerBackend;
+  if ((await whyNoEngine()) === undefined) return containerBackend;
   throw binaryMissing(kind, options.version);
 }

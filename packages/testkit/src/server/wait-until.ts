@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Duration, durationMs, ShardlineError } from '@shardline/core';
+import { type Duration, durationMs, ShardlineError, withDeadline } from '@shardline/core';
 import { testkitErrors } from '../errors.js';
 
 /** How long and how often to look. */
@@ -39,7 +39,12 @@ export async function waitUntil<T>(
     signal?.throwIfAborted();
     let fault: unknown;
     try {
-      const found = await look();
+      // A look that never ends, as at a frozen server, must not outlast the wait.
+      const timeoutMs = Math.max(1, deadline - performance.now());
+      const found = await withDeadline(
+        { timeoutMs, doing: `Looking at ${what}`, signal },
+        async () => look(),
+      );
       if (found !== false && found !== undefined && found !== null) {
         return found as Exclude<T, false | undefined | null>;
       }
@@ -47,7 +52,7 @@ export async function waitUntil<T>(
       fault = error;
     }
     if (performance.now() >= deadline) throw expired(what, within, fault);
-    await sleep(pauseMs, undefined, signal === undefined ? {} : { signal });
+    await sleep(pauseMs);
     pauseMs = Math.min(pauseMs * 1.5, everyMs * 4);
   }
 }

@@ -18,6 +18,7 @@ export type {
   CacheNamespace,
   GetOptions,
   InvalidateOptions,
+  NamespaceStats,
   SetOptions,
 } from './namespace.js';
 export type { PartitionOptions } from './partition.js';

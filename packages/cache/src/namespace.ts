@@ -51,6 +51,9 @@ export interface InvalidateOptions {
   readonly freshness?: string | undefined;
 }
 
+/** Counts of one namespace in this process; the metrics report the same numbers. */
+export type NamespaceStats = Readonly<Counters>;
+
 const MAX_SHARED_TRIES = 3;
 
 /**
@@ -123,6 +126,14 @@ export class CacheNamespace<Value = unknown> {
   /** Values in the order of the keys; undefined where one does not exist. */
   getMany(keys: readonly CacheKey[], options?: GetOptions<Value>): Promise<(Value | undefined)[]> {
     return Promise.all(keys.map((key) => this.get(key, options)));
+  }
+
+  /**
+   * How often each tier answered, and what else happened, since this process opened the namespace. A
+   * lookup ends as a hit of one tier, or as a load.
+   */
+  stats(): NamespaceStats {
+    return { ...this.#counters };
   }
 
   /** What L1 has and may show now, without waiting; undefined is a miss. Always one when `strict`. */

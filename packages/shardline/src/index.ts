@@ -1,0 +1,22 @@
+export {
+  type DataLayerConfig,
+  defineConfig,
+  type EntityCachePolicy,
+  type EntityDefinition,
+  type EntityDefinitions,
+  type KeyspaceDefinition,
+  type KeyType,
+  type ShardServers,
+  type TierLimit,
+} from './config.js';
+export {
+  createDataLayer,
+  type DataLayer,
+  type DataLayerHealth,
+  type DataLayerStats,
+  type EntitiesOf,
+  type RowOf,
+} from './data-layer.js';
+export type { Entity, Key } from './entity/entity.js';
+export { layerErrors } from './errors.js';
+export { initialiseShards } from './shards.js';

@@ -39,6 +39,8 @@ export type PoolEvents = Pick<
 };
 
 const CATALOG_TIMEOUT_MS = 10_000;
+/** Faults with which nothing that is under way on a server is waited for. */
+const CUT_OFF: ReadonlySet<string> = new Set(['unreachable', 'stale-primary', 'other-cluster']);
 
 /** Servers, and everything that watches them. */
 export class Cluster {
@@ -206,10 +208,10 @@ export class Cluster {
       if (before === undefined || node === undefined || before === view) continue;
       const hasNewRole =
         before.role !== view.role && before.role !== 'unknown' && view.role !== 'unknown';
-      if (hasNewRole || (view.fault === 'stale-primary' && before.fault !== 'stale-primary')) {
-        node.pool.retireAll();
-      }
-      if (view.fault === 'unreachable' && before.fault !== 'unreachable') node.pool.cutAll();
+      // Whoever waits for a dead server, or for one that was demoted and may wait for standbys that
+      // have left it, is to be told now: a write under way there has an unknown outcome.
+      if (view.fault !== before.fault && CUT_OFF.has(view.fault ?? '')) node.pool.cutAll();
+      else if (hasNewRole) node.pool.retireAll();
       if (before.fault === 'unreachable' && view.fault === undefined && view.role !== 'unknown') {
         node.pool.noteAlive();
         this.ejection.recovered(name, this.#clock.monotonicMs());

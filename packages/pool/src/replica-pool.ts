@@ -1,17 +1,22 @@
+import type { EventEmitter } from 'node:events';
 import { type Duration, durationMs, systemClock } from '@shardline/core';
 import pg from 'pg';
-import { ClassifyService } from './classify-service.js';
+import { Cluster, type PoolEvents } from './cluster.js';
 import { poolError } from './errors.js';
-import { type ExecutionObserver, Executor } from './executor.js';
+import { Executor } from './executor.js';
+import { healthOf, type PoolHealth } from './health.js';
 import { asPgClient, type Connection, whenQuiet } from './node/connection.js';
-import { Node } from './node/node.js';
-import type { NodePoolEvents } from './node/node-pool.js';
+import type { Node } from './node/node.js';
 import type { QueryOptions, ReplicaPoolOptions } from './options.js';
+import { PoolSession } from './pool-session.js';
 import { releaseOnce } from './releasing.js';
+import type { RouteTarget } from './route/decide.js';
 import { failSubmittable, RoutedClient } from './routed-client.js';
-import { type Route, type Router, SingleRouter } from './router.js';
+import type { Route } from './router.js';
+import { currentSession } from './session/current-session.js';
 import { type PoolSettings, resolveSettings } from './settings.js';
 import { answer, type QueryCall, readQueryCall } from './statement-arguments.js';
+import { TargetedPool } from './targeted-pool.js';
 
 /** Called by `connect` with a client, as `pg` does. */
 export type ConnectCallback = (
@@ -41,7 +46,6 @@ const BasePool = pg.Pool as unknown as new (options: object) => BasePool;
 
 /** How long `end()` waits for clients that are lent. */
 const END_DEADLINE_MS = 30_000;
-const CATALOG_TIMEOUT_MS = 10_000;
 
 /**
  * A `pg.Pool` that knows replicas.
@@ -63,12 +67,9 @@ const CATALOG_TIMEOUT_MS = 10_000;
  */
 export class ReplicaPool extends BasePool {
   readonly #settings: PoolSettings;
+  readonly #cluster: Cluster;
   readonly #nodes: readonly Node[];
-  readonly #router: Router;
   readonly #executor: Executor;
-  readonly #classify: ClassifyService;
-  readonly #observer: ExecutionObserver = { started: () => {}, ended: () => {} };
-  #starting: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
 
   /**
@@ -86,22 +87,10 @@ export class ReplicaPool extends BasePool {
       clock: systemClock,
       random: Math.random,
     };
-    this.#nodes = settings.nodes.map((node) => new Node(node, context, this.#eventsOf(node.name)));
-    this.#classify = new ClassifyService({
-      pureFunctions: settings.pureFunctions,
-      query: (text) => (this.#nodes[0] as Node).link.query(text, CATALOG_TIMEOUT_MS),
-      clock: systemClock,
-    });
-    this.#router = new SingleRouter(
-      this.#nodes[0] as Node,
-      settings.pipelining ? this.#classify.classifier : undefined,
-    );
-    this.#executor = new Executor({
-      settings,
-      router: this.#router,
-      clock: systemClock,
-      observer: this.#observer,
-    });
+    this.#cluster = new Cluster({ owner: this, context, events: (node) => this.#eventsOf(node) });
+    this.#nodes = [...this.#cluster.nodes.values()];
+    const { router, observer } = this.#cluster;
+    this.#executor = new Executor({ settings, router, clock: systemClock, observer });
     if (settings.min > 0) setImmediate(() => this.#warm());
   }
 
@@ -211,33 +200,71 @@ export class ReplicaPool extends BasePool {
   }
 
   /**
-   * Resolves when reads can be told from writes and the servers' roles are known. Nobody has to wait for it:
-   * until then statements run on the primary, or wait for there to be one.
+   * Resolves when the servers' roles are known and reads can be told from writes. Nobody has to wait for it:
+   * until then statements wait for there to be a primary, and run on it.
+   *
+   * @throws ShardlineError `POOL_NO_PRIMARY` if none is found in time.
    */
   async ready(): Promise<void> {
     if (this.#ending !== undefined) throw endedError();
-    await this.#start();
+    await this.#cluster.start();
   }
 
-  #start(): Promise<void> {
-    this.#starting ??= this.#needsClassifier ? this.#classify.start() : Promise.resolve();
-    return this.#starting;
+  /** How the pool and its servers do, from what is known. */
+  health(): PoolHealth {
+    return healthOf(this.#cluster);
   }
 
-  get #needsClassifier(): boolean {
-    return this.#nodes.length > 1 || this.#settings.pipelining;
+  /**
+   * Begins a session, or takes one up again by its token.
+   *
+   * @throws ShardlineError `POOL_TOKEN_MALFORMED`, `POOL_TOKEN_FORGED` or `POOL_TOKEN_FOREIGN`.
+   */
+  session(token?: string): PoolSession {
+    return new PoolSession(this, this.#cluster, this.#settings, token);
+  }
+
+  /** Runs work in a session, by its token or as a new one; the session is what gives the next token. */
+  runInSession<T>(token: string | undefined, work: (session: PoolSession) => T): T {
+    const session = this.session(token);
+    return session.run(() => work(session));
+  }
+
+  /** The pool with everything going to the primary. */
+  get primary(): TargetedPool {
+    return this.#targeted('primary');
+  }
+
+  /** The pool with every read going to a replica, or failing if there is none. */
+  get reader(): TargetedPool {
+    return this.#targeted('replica');
+  }
+
+  #targeted(target: RouteTarget): TargetedPool {
+    return new TargetedPool({
+      run: (call) => this.#run({ target, ...call }),
+      lend: () => this.#lend(target),
+    });
   }
 
   #run(call: QueryCall): Promise<pg.QueryResult> {
     if (this.#ending !== undefined) return Promise.reject(endedError());
-    if (this.#starting === undefined) void this.#start();
+    this.#begin();
     return this.#executor.run(call.statement, call);
+  }
+
+  /** Starts to watch at the first use, so that a pool that is never used opens nothing. */
+  #begin(): void {
+    if (this.#cluster.hasStarted) return;
+    // Whoever needs a primary waits for one, and is told by its own deadline.
+    this.#cluster.start().catch(() => {});
   }
 
   /** A cursor or a stream keeps its connection until it has said all. */
   #submit(submittable: pg.Submittable, call: QueryCall): pg.Submittable {
     const submit = async () => {
       if (this.#ending !== undefined) throw endedError();
+      this.#begin();
       const route = await this.#routeOf(call);
       const { pool } = route.node;
       const connection = pool.tryAcquire() ?? (await pool.acquire({ signal: call.signal }));
@@ -249,7 +276,7 @@ export class ReplicaPool extends BasePool {
   }
 
   async #routeOf({ statement, target, signal }: QueryCall): Promise<Route> {
-    const router = this.#router;
+    const { router } = this.#cluster;
     const request = {
       statement: router.classify(statement.text),
       target,
@@ -260,25 +287,24 @@ export class ReplicaPool extends BasePool {
     return router.tryRoute(request) ?? (await router.route(request));
   }
 
-  async #lend(): Promise<pg.PoolClient> {
+  async #lend(target?: RouteTarget): Promise<pg.PoolClient> {
     if (this.#ending !== undefined) throw endedError();
-    const [node] = this.#nodes as [Node];
-    if (this.#nodes.length > 1) return this.#lendRouted(node);
+    this.#begin();
+    const node = this.#cluster.declared;
+    // A session has to hear of what is done, even where there is only one server to do it on.
+    if (this.#nodes.length > 1 || currentSession(this) !== undefined)
+      return this.#lendRouted(target);
     const connection = node.pool.tryAcquire() ?? (await node.pool.acquire());
     const client = asPgClient(connection.client);
     client.release = releaseOnce(node.pool, connection);
     return client;
   }
 
-  #lendRouted(declared: Node): pg.PoolClient {
+  #lendRouted(target: RouteTarget | undefined): pg.PoolClient {
+    const { router, observer, declared } = this.#cluster;
+    const settings = this.#settings;
     const client = new RoutedClient(
-      {
-        router: this.#router,
-        settings: this.#settings,
-        clock: systemClock,
-        observer: this.#observer,
-        target: undefined,
-      },
+      { router, settings, clock: systemClock, observer, target },
       declared.settings.config,
     );
     return client as unknown as pg.PoolClient;
@@ -292,14 +318,13 @@ export class ReplicaPool extends BasePool {
   #end(deadlineMs: number): Promise<void> {
     const flags = this as unknown as { ending: boolean; ended: boolean };
     flags.ending = true;
-    this.#classify.stop();
-    this.#ending = Promise.all(this.#nodes.map((node) => node.end(deadlineMs))).then(() => {
+    this.#ending = this.#cluster.end(deadlineMs).then(() => {
       flags.ended = true;
     });
     return this.#ending;
   }
 
-  #eventsOf(node: string): NodePoolEvents {
+  #eventsOf(node: string): PoolEvents {
     const clientOf = ({ client }: Connection) => asPgClient(client);
     return {
       connected: (connection) => this.emit('connect', clientOf(connection)),
@@ -313,18 +338,12 @@ export class ReplicaPool extends BasePool {
           this.emit('error', error, clientOf(connection));
         }
       },
-      dialFailed: () => {},
       leaked: (connection, heldMs) => {
-        this.emit('leak', {
-          node,
-          heldMs,
-          stack: connection.heldBy?.stack ?? '',
-          client: clientOf(connection),
-        } satisfies LeakReport);
+        const stack = connection.heldBy?.stack ?? '';
+        const report: LeakReport = { node, heldMs, stack, client: clientOf(connection) };
+        (this as unknown as EventEmitter).emit('leak', report);
       },
-      leftInTransaction: () => {},
-      acquireTimedOut: () => {},
-      standbyPushed: () => {},
+      routed: ({ reason }, { kind }) => this.options.log?.(`a ${kind} goes to ${node}: ${reason}`),
     };
   }
 }

@@ -1,48 +1,37 @@
-import { abortedError, type Clock, type ShardlineError, sleep } from '@shardline/core';
+import { abortedError, type Clock, type ShardlineError } from '@shardline/core';
 import type { Classifier } from './classify/statement.js';
 import type { StatementClass } from './classify/statement-class.js';
 import { poolError } from './errors.js';
 import type { Node } from './node/node.js';
-import type { RouteDecision, RouteQuestion, RouteTarget } from './route/decide.js';
+import type { Balancer } from './route/balancer.js';
+import { decideRoute, type RouteDecision } from './route/decide.js';
 import type { Route, RouteRequest, Router } from './router.js';
-import type { SessionView } from './session/session.js';
-import type { ProbeResult } from './topology/node-state.js';
-import type { TopologyState } from './topology/topology-state.js';
+import type { Session } from './session/session.js';
+import { proveSnapshot } from './session/snapshot-proof.js';
+import type { TopologyMonitor } from './topology/monitor.js';
+import { hasReached } from './topology/wal-position.js';
 
 /**
  * Finds the server for each statement of a pool with replicas.
  *
- * `decide` says what is right, from what is known; this file does what it asks for: waits for a
- * primary, waits for a replica to catch up with the session, asks the primary for its snapshot. It
- * then decides again, for by then something is known that was not before.
+ * `decideRoute` says what is right from what is known; this file does what it asks for: waits for a
+ * primary, waits for a replica to catch up with the session, has the primary prove its snapshot. It
+ * then decides again, for by then something is known that was not before. All of it ends at the
+ * request's deadline.
  */
 export interface ReplicaRouterOptions {
   readonly nodes: ReadonlyMap<string, Node>;
   readonly classifier: Classifier;
-  readonly decide: (question: RouteQuestion) => RouteDecision;
-  readonly topology: WatchedTopology;
-  readonly balancer: { pick(nodes: readonly string[]): string };
+  readonly monitor: TopologyMonitor;
+  readonly balancer: Balancer;
   readonly ejected: () => ReadonlySet<string>;
-  readonly session: () => SessionView | undefined;
+  readonly session: () => Session | undefined;
   readonly reads: 'replica' | 'primary';
   readonly replicaWaitMs: number;
   readonly clock: Clock;
 }
 
-/** What the router asks of the topology. */
-export interface WatchedTopology {
-  readonly state: TopologyState;
-  /** Waits until there is a server that takes writes. */
-  whenPrimaryKnown(options: {
-    timeoutMs: number;
-    signal?: AbortSignal | undefined;
-  }): Promise<unknown>;
-  /** Takes in what a server has just said. */
-  noteProbe(node: string, probe: ProbeResult, sentAtMs: number): void;
-}
-
-/** Pause between two questions to a replica that is being waited for. */
-const POSITION_POLL_MS = 5;
+type Refusal = Extract<RouteDecision, { to: 'refuse' }>;
 
 /** Routes over a topology. */
 export class ReplicaRouter implements Router {
@@ -57,99 +46,138 @@ export class ReplicaRouter implements Router {
   }
 
   tryRoute(request: RouteRequest): Route | undefined {
-    return this.#follow(this.#decide(request), request);
+    return this.#follow(this.#decide(request, this.#options.session(), false));
   }
 
   async route(request: RouteRequest): Promise<Route> {
-    const { clock, replicaWaitMs } = this.#options;
-    const waitUntilMs = clock.monotonicMs() + replicaWaitMs;
+    const session = this.#options.session();
+    let hasWaited = false;
     for (;;) {
-      if (request.signal?.aborted) throw abortedError('The statement', request.signal.reason);
-      const isPatient = clock.monotonicMs() < waitUntilMs;
-      const decision = this.#decide(request);
-      const route = this.#follow(decision, request);
+      const { signal } = request;
+      if (signal?.aborted) throw abortedError('The statement', signal.reason);
+      const decision = this.#decide(request, session, hasWaited);
+      const route = this.#follow(decision);
       if (route !== undefined) return route;
-      switch (decision.to) {
-        case 'wait-for-primary':
-          await this.#waitForPrimary(request, decision.reason);
-          break;
-        case 'wait-for-position':
-          if (!isPatient) return await this.route({ ...request, target: 'primary' });
-          await this.#askAll(decision.nodes);
-          break;
-        case 'prove-snapshot':
-          await this.#askAll([decision.node]);
-          if (!isPatient && clock.monotonicMs() > request.deadlineMs) throw noProof(decision.node);
-          break;
-        default:
-          throw noPlace(request.target, decision.reason);
-      }
+      if (decision.to === 'wait-for-position') hasWaited = true;
+      await this.#prepare(decision, request, session);
     }
   }
 
-  #decide({ statement, target, avoid }: RouteRequest): RouteDecision {
-    const { decide, topology, ejected, session, reads } = this.#options;
-    const out = ejected();
-    return decide({
+  /** Does what a decision asks for before it can be taken again. */
+  async #prepare(
+    decision: RouteDecision,
+    request: RouteRequest,
+    session: Session | undefined,
+  ): Promise<void> {
+    const { monitor, replicaWaitMs } = this.#options;
+    const { signal } = request;
+    const timeoutMs = this.#leftMs(request);
+    switch (decision.to) {
+      case 'wait-for-primary': {
+        const { minimumTimeline } = decision;
+        if (minimumTimeline > monitor.state.timeline) monitor.panic();
+        await monitor.whenPrimaryKnown({ timeoutMs, signal, minimumTimeline });
+        return;
+      }
+      case 'wait-for-position': {
+        const wanted = session?.view.floor.position;
+        if (wanted === undefined) return;
+        const waitMs = Math.min(timeoutMs, replicaWaitMs);
+        await monitor.whenReached(decision.nodes, wanted, { timeoutMs: waitMs, signal });
+        return;
+      }
+      case 'settle-session':
+        await session?.settle();
+        return;
+      case 'prove-snapshot':
+        await this.#prove(decision.node, decision.snapshotXmax, timeoutMs, session, signal);
+        return;
+      case 'refuse':
+        throw refused(decision);
+      default:
+        throw new Error(`A server that is not configured was chosen: ${JSON.stringify(decision)}`);
+    }
+  }
+
+  async #prove(
+    primary: string,
+    snapshotXmax: bigint,
+    timeoutMs: number,
+    session: Session | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { monitor, nodes, clock } = this.#options;
+    const wanted = session?.view.floor.position;
+    const replicas = monitor.state.replicas.filter((name) => {
+      const position = monitor.state.nodes.get(name)?.position;
+      return position !== undefined && (wanted === undefined || hasReached(position, wanted));
+    });
+    const isProven = await proveSnapshot(
+      {
+        clock,
+        query: async (name, text, values) => {
+          const link = nodes.get(name)?.link;
+          if (link === undefined) throw new Error(`No server is called '${name}'.`);
+          const { rows } = await link.query(text, timeoutMs, values);
+          return rows as readonly Readonly<Record<string, unknown>>[];
+        },
+      },
+      { primary, replicas, snapshotXmax, timeoutMs, signal },
+    );
+    if (!isProven) throw notProven(primary);
+    session?.proved(snapshotXmax);
+  }
+
+  #leftMs({ deadlineMs }: RouteRequest): number {
+    return Math.max(0, deadlineMs - this.#options.clock.monotonicMs());
+  }
+
+  #decide(
+    { statement, target, avoid }: RouteRequest,
+    session: Session | undefined,
+    hasWaited: boolean,
+  ): RouteDecision {
+    const { monitor, ejected, reads } = this.#options;
+    return decideRoute({
       statement,
       target,
-      session: session(),
-      topology: topology.state,
-      ejected: avoid.size === 0 ? out : new Set([...out, ...avoid]),
+      session: session?.view,
+      topology: monitor.state,
+      ejected: ejected(),
+      avoid,
       reads,
+      hasWaited,
     });
   }
 
-  #follow(decision: RouteDecision, { avoid }: RouteRequest): Route | undefined {
+  #follow(decision: RouteDecision): Route | undefined {
     if (decision.to === 'primary') return this.#routeTo(decision.node, false, decision.reason);
     if (decision.to !== 'replicas') return undefined;
-    const fresh = decision.nodes.filter((name) => !avoid.has(name));
-    const nodes = fresh.length > 0 ? fresh : decision.nodes;
-    return this.#routeTo(this.#options.balancer.pick(nodes), true, decision.reason);
+    const { balancer, clock } = this.#options;
+    const name = balancer.pick(decision.nodes, clock.monotonicMs());
+    return name === undefined ? undefined : this.#routeTo(name, true, decision.reason);
   }
 
   #routeTo(name: string, isReplica: boolean, reason: string): Route | undefined {
     const node = this.#options.nodes.get(name);
     return node === undefined ? undefined : { node, isReplica, reason };
   }
-
-  async #waitForPrimary({ deadlineMs, signal }: RouteRequest, reason: string): Promise<void> {
-    const { topology, clock } = this.#options;
-    const timeoutMs = deadlineMs - clock.monotonicMs();
-    if (timeoutMs <= 0) throw noPrimary(reason);
-    await topology.whenPrimaryKnown({ timeoutMs, signal });
-  }
-
-  async #askAll(names: readonly string[]): Promise<void> {
-    await sleep(POSITION_POLL_MS, { clock: this.#options.clock });
-    await Promise.all(names.map((name) => this.#ask(name)));
-  }
-
-  async #ask(name: string): Promise<void> {
-    const { nodes, topology, clock } = this.#options;
-    const node = nodes.get(name);
-    if (node === undefined) return;
-    const sentAtMs = clock.monotonicMs();
-    try {
-      topology.noteProbe(name, await node.link.probe(), sentAtMs);
-    } catch {
-      // The monitor meets the same failure and judges it; here it only means: not caught up.
-    }
-  }
 }
 
-function noPrimary(reason: string): ShardlineError {
-  return poolError('POOL_NO_PRIMARY', `No server takes writes (${reason}).`);
+function refused({ code, reason }: Refusal): ShardlineError {
+  if (code === 'SPLIT_BRAIN')
+    return poolError('POOL_SPLIT_BRAIN', `No write is possible: ${reason}.`);
+  if (code === 'TARGET_UNKNOWN') {
+    return poolError('POOL_NO_REPLICA', `The target is not known: ${reason}.`, {
+      retryable: false,
+    });
+  }
+  return poolError('POOL_NO_REPLICA', `The statement has no server to run on: ${reason}.`);
 }
 
-function noProof(node: string): ShardlineError {
+function notProven(primary: string): ShardlineError {
   return poolError(
-    'POOL_NO_REPLICA',
-    `The primary ${node} does not show yet what this session has seen on a replica.`,
+    'POOL_SESSION_UNSETTLED',
+    `The primary ${primary} did not show in time what this session has seen on a replica.`,
   );
-}
-
-function noPlace(target: RouteTarget | undefined, reason: string): ShardlineError {
-  const wanted = target === undefined ? '' : ` at ${JSON.stringify(target)}`;
-  return poolError('POOL_NO_REPLICA', `The statement cannot run${wanted}: ${reason}.`);
 }

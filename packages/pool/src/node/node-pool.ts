@@ -219,6 +219,14 @@ export class NodePool {
     for (const connection of [...this.#idle]) this.#close(connection);
   }
 
+  /** Cuts every connection: the server does not answer, and whoever waits for it is to be told. */
+  cutAll(): void {
+    for (const connection of [...this.#live]) {
+      connection.destroy();
+      if (connection.state !== 'lent') this.#close(connection);
+    }
+  }
+
   /** Lends no more; resolves when the last connection is closed, by force at the deadline. */
   async end(deadlineMs: number): Promise<void> {
     this.#isEnding = true;

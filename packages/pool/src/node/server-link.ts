@@ -52,9 +52,13 @@ export class ServerLink {
   }
 
   /** Runs a statement of the pool's own, such as reading the catalog. */
-  async query(text: string, timeoutMs: number): Promise<{ rows: readonly unknown[] }> {
+  async query(
+    text: string,
+    timeoutMs: number,
+    values?: readonly unknown[],
+  ): Promise<{ rows: readonly unknown[] }> {
     const connection = await this.#connected();
-    return await this.#run<unknown>(connection, text, timeoutMs);
+    return await this.#run<unknown>(connection, text, timeoutMs, values);
   }
 
   /** Closes the connection and opens no other. */
@@ -71,7 +75,12 @@ export class ServerLink {
     return readProbe(row);
   }
 
-  #run<Row>(connection: Connection, text: string, timeoutMs: number): Promise<{ rows: Row[] }> {
+  #run<Row>(
+    connection: Connection,
+    text: string,
+    timeoutMs: number,
+    values?: readonly unknown[],
+  ): Promise<{ rows: Row[] }> {
     return new Promise((resolve, reject) => {
       const timer = this.#options.clock.schedule(timeoutMs, () => {
         this.#drop(connection);
@@ -82,11 +91,12 @@ export class ServerLink {
           ),
         );
       });
-      connection.client.query(text, (error: Error | null, result: { rows: Row[] }) => {
+      const onAnswer = (error: Error | null, result: { rows: Row[] }) => {
         timer.cancel();
         if (error) reject(error);
         else resolve(result);
-      });
+      };
+      connection.client.query(text, values === undefined ? undefined : [...values], onAnswer);
     });
   }
 

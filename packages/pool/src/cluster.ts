@@ -1,0 +1,327 @@
+import type { Clock, ShardlineError, Telemetry } from '@shardline/core';
+import type { StatementClass } from './classify/statement-class.js';
+import { ClassifyService } from './classify-service.js';
+import { codeOf } from './errors.js';
+import type { AttemptOutcome, ExecutionObserver } from './executor.js';
+import type { Connection } from './node/connection.js';
+import { Node, type NodeContext } from './node/node.js';
+import type { NodePoolEvents } from './node/node-pool.js';
+import { ReplicaRouter } from './replica-router.js';
+import { Balancer } from './route/balancer.js';
+import { type Route, type Router, SingleRouter } from './router.js';
+import { currentSession } from './session/current-session.js';
+import { PositionCapture } from './session/position-capture.js';
+import { Session, type SessionSources } from './session/session.js';
+import type { SessionFloor } from './session/session-floor.js';
+import { count, emptyCounters, type PoolCounters, poolTelemetry } from './telemetry.js';
+import { Ejection } from './topology/ejection.js';
+import { TopologyMonitor } from './topology/monitor.js';
+import type { TopologyState } from './topology/topology-state.js';
+
+/**
+ * The servers of one pool with replicas, and what keeps watch over them: monitor, classifier,
+ * balancer, ejection and the capture of positions for sessions. What happens on any connection is
+ * told to the one that has to know of it here, and nowhere else.
+ */
+export interface ClusterOptions {
+  /** The pool: what sessions are kept by. */
+  readonly owner: object;
+  readonly context: NodeContext;
+  readonly events: (node: string) => PoolEvents;
+}
+
+/** What the pool itself wants to hear. */
+export type PoolEvents = Pick<
+  NodePoolEvents,
+  'connected' | 'acquired' | 'released' | 'removed' | 'broke' | 'leaked'
+> & {
+  readonly routed: (route: Route, statementClass: StatementClass) => void;
+};
+
+const CATALOG_TIMEOUT_MS = 10_000;
+
+/** Servers, and everything that watches them. */
+export class Cluster {
+  readonly nodes: ReadonlyMap<string, Node>;
+  readonly monitor: TopologyMonitor;
+  readonly router: Router;
+  readonly counters: PoolCounters = emptyCounters();
+  readonly telemetry: Telemetry;
+  readonly observer: ExecutionObserver;
+  readonly capture: PositionCapture;
+  readonly ejection: Ejection;
+  readonly #options: ClusterOptions;
+  readonly #classify: ClassifyService;
+  readonly #balancer: Balancer;
+  readonly #clock: Clock;
+  #starting: Promise<void> | undefined;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    const { settings, clock, random } = options.context;
+    this.#clock = clock;
+    this.nodes = new Map(
+      settings.nodes.map((node) => [
+        node.name,
+        new Node(node, options.context, this.#eventsOf(node.name)),
+      ]),
+    );
+    this.#classify = new ClassifyService({
+      pureFunctions: settings.pureFunctions,
+      query: (text) => this.#anyNode().link.query(text, CATALOG_TIMEOUT_MS),
+      clock,
+    });
+    this.#balancer = new Balancer({
+      policy: settings.balancing,
+      nodes: settings.nodes,
+      zone: settings.zone,
+      random,
+    });
+    this.ejection = new Ejection(settings.nodes.map(({ name }) => name));
+    this.monitor = this.#makeMonitor();
+    this.capture = new PositionCapture({
+      ask: (name) => this.#nodeOf(name).link.probe(),
+      onAnswer: (name, answer, sentAtMs) => this.monitor.noteProbe(name, answer, sentAtMs),
+      monotonicMs: () => clock.monotonicMs(),
+    });
+    this.router = this.#makeRouter();
+    this.observer = {
+      started: (route, statementClass) => this.#onStarted(route, statementClass),
+      ended: (route, outcome) => this.#onEnded(route, outcome),
+    };
+    this.telemetry = poolTelemetry(
+      {
+        nodes: [...this.nodes.values()],
+        topology: () => this.monitor.state,
+        ejected: () => this.ejection.ejected(clock.monotonicMs()),
+        settings,
+      },
+      this.counters,
+    );
+  }
+
+  /** The server that was declared as the primary. */
+  get declared(): Node {
+    return this.#nodeOf(this.#options.context.settings.nodes[0]?.name ?? '');
+  }
+
+  /** Begins to watch; resolves when reads can be told from writes and there is a primary. */
+  start(): Promise<void> {
+    this.#starting ??= this.#start();
+    return this.#starting;
+  }
+
+  /** Whether anything has begun. */
+  get hasStarted(): boolean {
+    return this.#starting !== undefined;
+  }
+
+  /** Closes everything. */
+  async end(deadlineMs: number): Promise<void> {
+    this.monitor.stop();
+    this.#classify.stop();
+    this.telemetry.close();
+    await Promise.all([...this.nodes.values()].map((node) => node.end(deadlineMs)));
+  }
+
+  /** What a new session of this cluster asks for. */
+  sessionSources(): SessionSources {
+    const { settings } = this.#options.context;
+    return {
+      capture: (name) => this.capture.capture(name),
+      primary: () => this.monitor.whenPrimaryKnown({ timeoutMs: settings.failoverTimeoutMs }),
+      nextTransactionId: async (name) => (await this.capture.capture(name)).snapshotXmax,
+      onFloor: (position) => this.monitor.expectPosition(position),
+    };
+  }
+
+  /** Wall clock: for what travels to other machines. */
+  now(): number {
+    return this.#clock.now();
+  }
+
+  monotonicMs(): number {
+    return this.#clock.monotonicMs();
+  }
+
+  newSession(floor?: SessionFloor): Session {
+    return new Session(this.sessionSources(), floor);
+  }
+
+  async #start(): Promise<void> {
+    const { settings } = this.#options.context;
+    this.telemetry.refresh();
+    const isWatched = this.nodes.size > 1;
+    if (isWatched) this.monitor.start();
+    const needsClassifier = isWatched || settings.pipelining;
+    const primary = isWatched
+      ? this.monitor.whenPrimaryKnown({ timeoutMs: settings.failoverTimeoutMs })
+      : Promise.resolve();
+    await primary;
+    if (needsClassifier) await this.#classify.start();
+  }
+
+  #makeMonitor(): TopologyMonitor {
+    const { settings } = this.#options.context;
+    return new TopologyMonitor({
+      nodes: settings.nodes.map(({ name }) => ({
+        name,
+        probe: () => this.#nodeOf(name).link.probe(),
+      })),
+      clock: this.#clock,
+      intervals: {
+        intervalMs: settings.monitorIntervalMs,
+        panicIntervalMs: settings.monitorPanicIntervalMs,
+        timeoutMs: settings.monitorTimeoutMs,
+      },
+      limits: { maxLagMs: settings.maxLagMs, maxLagBytes: settings.maxLagBytes },
+      onChange: (state, previous) => this.#onChange(state, previous),
+    });
+  }
+
+  #makeRouter(): Router {
+    const { settings } = this.#options.context;
+    const { classifier } = this.#classify;
+    if (this.nodes.size === 1) {
+      return new SingleRouter(this.declared, settings.pipelining ? classifier : undefined);
+    }
+    return new ReplicaRouter({
+      nodes: this.nodes,
+      classifier,
+      monitor: this.monitor,
+      balancer: this.#balancer,
+      ejected: () => this.ejection.ejected(this.#clock.monotonicMs()),
+      session: () => currentSession(this.#options.owner),
+      reads: settings.reads,
+      replicaWaitMs: settings.replicaWaitMs,
+      clock: this.#clock,
+    });
+  }
+
+  /** Roles follow what is known: connections that were made to another role are not used on. */
+  #onChange(state: TopologyState, previous: TopologyState): void {
+    for (const [name, view] of state.nodes) {
+      const before = previous.nodes.get(name);
+      const node = this.nodes.get(name);
+      if (before === undefined || node === undefined || before === view) continue;
+      const hasNewRole =
+        before.role !== view.role && before.role !== 'unknown' && view.role !== 'unknown';
+      if (hasNewRole || (view.fault === 'stale-primary' && before.fault !== 'stale-primary')) {
+        node.pool.retireAll();
+      }
+      if (view.fault === 'unreachable' && before.fault !== 'unreachable') node.pool.cutAll();
+      if (before.fault === 'unreachable' && view.fault === undefined && view.role !== 'unknown') {
+        node.pool.noteAlive();
+        this.ejection.recovered(name, this.#clock.monotonicMs());
+      }
+    }
+  }
+
+  #onStarted(route: Route, statementClass: StatementClass): void {
+    const { name } = route.node;
+    if (route.isReplica) this.ejection.started(name, this.#clock.monotonicMs());
+    this.#balancer.started(name);
+    this.#options.events(name).routed(route, statementClass);
+  }
+
+  #onEnded(route: Route, outcome: AttemptOutcome): void {
+    const { name } = route.node;
+    const now = this.#clock.monotonicMs();
+    const { error, durationMs, recovery, statementClass } = outcome;
+    const isServersFault = error !== undefined && isFaultOfServer(error);
+    if (error === undefined || isServersFault) {
+      this.#balancer.finished(name, durationMs, isServersFault, now);
+    } else this.#balancer.abandoned(name);
+    if (route.isReplica) {
+      if (isServersFault) this.ejection.failed(name, now);
+      else if (error === undefined) this.ejection.succeeded(name, durationMs, now);
+    }
+    if (recovery !== undefined) count(this.counters.recoveries, recovery);
+    if (isServersFault) this.monitor.noteConnectionLost(name);
+    if (codeOf(error) === '25006') this.#onReadOnly(route, outcome, statementClass);
+    this.#noteInSession(route, error);
+    if (this.telemetry.isMeasuring) {
+      count(
+        this.counters.routes,
+        `${name}|${route.isReplica ? 'replica' : 'primary'}|${route.reason}`,
+      );
+      this.telemetry.record('db.client.operation.duration', durationMs / 1000, {
+        'db.client.connection.pool.name': name,
+      });
+    }
+  }
+
+  #onReadOnly(route: Route, { text }: AttemptOutcome, { kind }: StatementClass): void {
+    if (kind === 'begin' || kind === 'commit') return;
+    if (route.isReplica) this.#classify.classifier.noteRefused(text);
+    else this.monitor.noteReadOnlyError(route.node.name);
+  }
+
+  #noteInSession(route: Route, error: unknown): void {
+    const session = currentSession(this.#options.owner);
+    // An error proves nothing seen, save that a cut-off write may have been committed.
+    if (session === undefined || (error !== undefined && !isUnknown(error))) return;
+    if (route.isReplica) session.didOnReplica(route.node.name);
+    else session.didOnPrimary(route.node.name);
+  }
+
+  #eventsOf(name: string): NodePoolEvents {
+    const { counters } = this;
+    const own = this.#options.events(name);
+    return {
+      ...own,
+      connected: (connection: Connection, durationMs: number) => {
+        if (this.telemetry.isMeasuring) {
+          this.telemetry.record('db.client.connection.create_time', durationMs / 1000, {
+            'db.client.connection.pool.name': name,
+          });
+        }
+        own.connected(connection, durationMs);
+      },
+      broke: (error, connection, wasIdle) => {
+        counters.brokenConnections += 1;
+        this.monitor.noteConnectionLost(name);
+        own.broke(error, connection, wasIdle);
+      },
+      dialFailed: (_error: ShardlineError) => {
+        counters.failedDials += 1;
+        this.monitor.noteConnectionLost(name);
+      },
+      leaked: (connection, heldMs) => {
+        counters.leaks += 1;
+        own.leaked(connection, heldMs);
+      },
+      leftInTransaction: () => {
+        counters.leftInTransaction += 1;
+      },
+      acquireTimedOut: () => {
+        counters.acquireTimeouts += 1;
+      },
+      standbyPushed: (inHotStandby) => this.monitor.noteParameterStatus(name, inHotStandby),
+    };
+  }
+
+  /** A server that answers: the primary, else any. */
+  #anyNode(): Node {
+    const { primary, replicas } = this.monitor.state;
+    return this.nodes.get(primary ?? replicas[0] ?? '') ?? this.declared;
+  }
+
+  #nodeOf(name: string): Node {
+    const node = this.nodes.get(name);
+    if (node === undefined) throw new Error(`No server is called '${name}'.`);
+    return node;
+  }
+}
+
+/** Whether an error says that the server or the way to it is at fault, and not the statement. */
+function isFaultOfServer(error: unknown): boolean {
+  const code = codeOf(error) ?? '';
+  return /^(POOL_(DIAL|CONNECTION_LOST|TRANSACTION_LOST|OUTCOME_UNKNOWN|ACQUIRE)|53|57P0)/.test(
+    code,
+  );
+}
+
+function isUnknown(error: unknown): boolean {
+  return codeOf(error) === 'POOL_OUTCOME_UNKNOWN';
+}

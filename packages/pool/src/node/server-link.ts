@@ -18,6 +18,8 @@ export interface ServerLinkOptions {
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly onStandbyPushed: (inHotStandby: boolean) => void;
+  /** The connection broke by itself: the server may have restarted, and be behind where it was. */
+  readonly onLost: () => void;
 }
 
 /** One server's watching connection. */
@@ -113,7 +115,11 @@ export class ServerLink {
   #adopt(connection: Connection): void {
     this.#connection = connection;
     const tell = this.#options.onStandbyPushed;
-    connection.client.on('error', () => this.#drop(connection));
+    connection.client.on('error', () => {
+      const isOurs = connection === this.#connection;
+      this.#drop(connection);
+      if (isOurs) this.#options.onLost();
+    });
     connection.client.connection?.on(
       'parameterStatus',
       (message: { parameterName: string; parameterValue: string }) => {

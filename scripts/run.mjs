@@ -92,7 +92,8 @@ function workspaceManifests() {
     .flatMap((pattern) => {
       if (!pattern.endsWith('/*')) return [pattern];
       const parent = pattern.slice(0, -2);
-      return readdirSync(join(root, parent)).map((folder) => `${parent}/${folder}`);
+      const folders = existsSync(join(root, parent)) ? readdirSync(join(root, parent)) : [];
+      return folders.map((folder) => `${parent}/${folder}`);
     })
     .map((folder) => `${folder}/package.json`)
     .filter((manifest) => existsSync(join(root, manifest)))

@@ -54,6 +54,8 @@ export interface NodePoolEvents {
   acquireTimedOut(): void;
   /** `in_hot_standby` was pushed by the server. */
   standbyPushed(inHotStandby: boolean): void;
+  /** The connection that watches the server broke. */
+  watchLost(): void;
 }
 
 /** How full a pool is. */

@@ -1,0 +1,427 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Operation } from './operation.js';
+import { checkRegister } from './register.js';
+import { hasLinearization } from './register-oracle.js';
+import { type Dice, diceOf, historyOf, rulesOf, runSeed, sample } from './sample-history.js';
+import { VIOLATIONS_KEPT } from './verdict.js';
+
+type Times = readonly [number, number | null];
+
+const write = (op: string, times: Times, value: string, fields = {}) =>
+  sample(op, 'update', times, { key: 'k', value, ...fields });
+const read = (op: string, times: Times, value: string | null, fields = {}) =>
+  sample(op, 'read', times, { key: 'k', value, ...fields });
+const judge = (...operations: Operation[]) => checkRegister(historyOf(operations));
+
+describe('a register is accepted when', () => {
+  it('nothing happened, and says that nothing was looked at', () => {
+    expect(judge()).toEqual({
+      valid: true,
+      violations: [],
+      counted: { keys: 0, writes: 0, reads: 0, unknownWrites: 0, failedWrites: 0, violations: 0 },
+    });
+  });
+
+  it('reads follow writes', () => {
+    const verdict = judge(
+      read('r0', [0, 1], null),
+      write('w1', [2, 3], 'a'),
+      read('r1', [4, 5], 'a'),
+      write('w2', [6, 7], 'b'),
+      read('r2', [8, 9], 'b'),
+    );
+    expect(verdict.valid).toBe(true);
+    expect(verdict.counted).toMatchObject({ keys: 1, writes: 2, reads: 3 });
+  });
+
+  it('reads beside a write see the old or the new value', () => {
+    expect(
+      judge(
+        write('w1', [0, 1], 'a'),
+        write('w2', [2, 10], 'b'),
+        read('r1', [3, 9], 'b'),
+        read('r2', [3, 8], 'a'),
+      ).valid,
+    ).toBe(true);
+  });
+
+  it('an unknown write shows up long after its caller gave up', () => {
+    expect(
+      judge(
+        write('w1', [0, 1], 'a'),
+        write('w2', [2, 3], 'b', { outcome: 'info' }),
+        read('r1', [10, 11], 'a'),
+        read('r2', [12, 13], 'b'),
+        read('r3', [14, 15], 'b'),
+      ).valid,
+    ).toBe(true);
+  });
+
+  it('an unknown write never shows up, or never returned at all', () => {
+    expect(
+      judge(
+        write('w1', [0, 1], 'a'),
+        write('w2', [2, 3], 'b', { outcome: 'info' }),
+        write('w3', [2, null], 'c'),
+        read('r1', [10, 11], 'a'),
+      ).valid,
+    ).toBe(true);
+  });
+
+  it('a failed write is not seen', () => {
+    expect(
+      judge(
+        write('w1', [0, 1], 'a'),
+        write('w2', [2, 3], 'b', { outcome: 'fail' }),
+        read('r1', [4, 5], 'a'),
+      ).valid,
+    ).toBe(true);
+  });
+
+  it('stamps are equal: operations that touch overlap', () => {
+    expect(
+      judge(
+        write('w1', [0, 1], 'a'),
+        write('w2', [2, 3], 'b'),
+        read('r1', [3, 4], 'a'),
+        read('r2', [4, 5], 'b'),
+      ).valid,
+    ).toBe(true);
+  });
+
+  it('a read failed or has no answer: it claims nothing', () => {
+    expect(
+      judge(
+        write('w1', [0, 1], 'a'),
+        read('r1', [2, 3], 'odd', { outcome: 'info' }),
+        read('r2', [2, null], null),
+      ).valid,
+    ).toBe(true);
+  });
+
+  it('keys are interleaved and each is in order', () => {
+    const other = { key: 'other' };
+    expect(
+      judge(
+        write('w1', [0, 1], 'a'),
+        write('w2', [0, 1], 'b', other),
+        read('r1', [2, 3], 'a'),
+        read('r2', [2, 3], 'b', other),
+      ).valid,
+    ).toBe(true);
+  });
+
+  it('the key held something before the run', () => {
+    const history = historyOf([read('r1', [0, 1], 'old'), write('w1', [2, 3], 'a')]);
+    expect(checkRegister(history, { initialValue: () => 'old' }).valid).toBe(true);
+    expect(rulesOf(checkRegister(history))).toEqual(['unknown-value-read']);
+  });
+
+  it('a delete leaves a tombstone with a value of its own', () => {
+    expect(
+      judge(
+        sample('i1', 'insert', [0, 1], { key: 'k', value: 'a' }),
+        sample('d1', 'delete', [2, 3], { key: 'k', value: 'gone.1' }),
+        read('r1', [4, 5], 'gone.1'),
+      ).valid,
+    ).toBe(true);
+  });
+});
+
+describe('a register is rejected when', () => {
+  const bad: Record<string, { operations: Operation[]; rule: string; named: string[] }> = {
+    'a read is stale': {
+      operations: [write('w1', [0, 1], 'a'), write('w2', [2, 3], 'b'), read('r1', [4, 5], 'a')],
+      rule: 'not-linearizable',
+      named: ['w1', 'w2', 'r1'],
+    },
+    'a read misses the first write': {
+      operations: [write('w1', [0, 1], 'a'), read('r1', [2, 3], null)],
+      rule: 'not-linearizable',
+      named: ['r1', 'w1'],
+    },
+    'a tombstone is forgotten and the row is back': {
+      operations: [
+        sample('i1', 'insert', [0, 1], { key: 'k', value: 'a' }),
+        sample('d1', 'delete', [2, 3], { key: 'k', value: 'gone' }),
+        read('r1', [4, 5], 'a'),
+      ],
+      rule: 'not-linearizable',
+      named: ['i1', 'd1', 'r1'],
+    },
+    'reads go back and forth between two values': {
+      operations: [
+        write('w1', [0, 10], 'a'),
+        write('w2', [0, 10], 'b'),
+        read('r1', [1, 2], 'a'),
+        read('r2', [3, 4], 'b'),
+        read('r3', [5, 6], 'a'),
+      ],
+      rule: 'not-linearizable',
+      named: ['r1', 'r2', 'r3'],
+    },
+    'two readers disagree about the order of two writes': {
+      operations: [
+        write('w1', [0, 20], 'a'),
+        write('w2', [0, 20], 'b'),
+        read('r1', [1, 2], 'a'),
+        read('r2', [1, 2], 'b'),
+        read('r3', [3, 4], 'a'),
+        read('r4', [3, 4], 'b'),
+      ],
+      rule: 'not-linearizable',
+      named: ['r1', 'r2', 'r3', 'r4'],
+    },
+    'a value comes from the future': {
+      operations: [read('r1', [0, 1], 'a'), write('w1', [2, 3], 'a')],
+      rule: 'read-before-write',
+      named: ['r1', 'w1'],
+    },
+    'a value comes from the future of an unknown write': {
+      operations: [read('r1', [0, 1], 'a'), write('w1', [2, null], 'a')],
+      rule: 'read-before-write',
+      named: ['r1', 'w1'],
+    },
+    'a failed write is seen': {
+      operations: [write('w1', [0, 1], 'a', { outcome: 'fail' }), read('r1', [2, 3], 'a')],
+      rule: 'failed-value-read',
+      named: ['w1', 'r1'],
+    },
+    'a value is seen that nobody wrote': {
+      operations: [write('w1', [0, 1], 'a'), read('r1', [2, 3], 'x')],
+      rule: 'unknown-value-read',
+      named: ['r1'],
+    },
+    'a value of another key is seen': {
+      operations: [
+        write('w1', [0, 1], 'a', { key: 'other' }),
+        write('w2', [0, 1], 'b'),
+        read('r1', [2, 3], 'a'),
+      ],
+      rule: 'unknown-value-read',
+      named: ['r1'],
+    },
+    'an unknown write was seen and is forgotten again': {
+      operations: [
+        write('w1', [0, 1], 'a'),
+        write('w2', [2, null], 'b'),
+        read('r1', [4, 5], 'b'),
+        read('r2', [6, 7], 'a'),
+      ],
+      rule: 'not-linearizable',
+      named: ['w1', 'r1', 'r2'],
+    },
+    'a write nobody read lies between a write and a late read of it': {
+      operations: [
+        write('w1', [0, 1], 'a'),
+        write('w2', [2, 3], 'b'),
+        write('w3', [2, 3], 'c'),
+        read('r1', [5, 6], 'a'),
+      ],
+      rule: 'not-linearizable',
+      named: ['w1', 'w2', 'r1'],
+    },
+  };
+  it.each(Object.keys(bad))('%s', (name) => {
+    const { operations, rule, named } = bad[name] as (typeof bad)[string];
+    const verdict = judge(...operations);
+    expect(verdict.valid).toBe(false);
+    expect(rulesOf(verdict)).toEqual([rule]);
+    expect([...(verdict.violations[0]?.operations ?? [])].sort()).toEqual([...named].sort());
+    for (const op of named) expect(verdict.violations[0]?.message).toContain(`op ${op} (`);
+  });
+
+  it('every overlap of forward zones counts, also past a short one', () => {
+    const verdict = judge(
+      write('w1', [0, 1], 'a'),
+      write('w2', [2, 3], 'b'),
+      read('r2', [5, 6], 'b'),
+      write('w3', [7, 8], 'c'),
+      read('r3', [10, 11], 'c'),
+      read('r1', [20, 21], 'a'),
+    );
+    expect(verdict.counted['violations']).toBe(2);
+  });
+
+  it('violations are counted beyond those spelled out', () => {
+    const operations = Array.from({ length: 300 }, (_, index) => read(`r${index}`, [0, 1], 'odd'));
+    const verdict = judge(...operations);
+    expect(verdict.violations).toHaveLength(VIOLATIONS_KEPT);
+    expect(verdict.counted['violations']).toBe(300);
+  });
+
+  it('explains itself in words', () => {
+    const verdict = judge(
+      write('w1', [0, 1], 'a', { node: 'shard-a', epoch: 3, routing: 'leased' }),
+      write('w2', [2, 3], 'b'),
+      read('r1', [4, 5], 'a'),
+    );
+    expect(verdict.violations[0]?.message).toBe(
+      'key k: "a" must come before "b", since op w1 (update, at shard-a, epoch 3, leased) ended ' +
+        '0.001 ms before op w2 (update) began, but "b" must come before "a", since ' +
+        'op w2 (update) ended 0.001 ms before op r1 (read) began',
+    );
+  });
+});
+
+describe('a history that cannot be judged is refused', () => {
+  it('when values are not unique, or a field is missing', () => {
+    expect(() => judge(write('w1', [0, 1], 'a'), write('w2', [2, 3], 'a'))).toThrow(
+      /w2.*w1.*values must be unique/,
+    );
+    expect(() => judge(sample('w1', 'update', [0, 1], { key: 'k' }))).toThrow(/w1 .*has no value/);
+    expect(() => judge(sample('w1', 'update', [0, 1], { value: 'a' }))).toThrow(/w1 .*has no key/);
+    expect(() => judge(sample('r1', 'read', [0, 1], { key: 'k' }))).toThrow(/r1 .*has no value/);
+  });
+});
+
+/** A random history of one key, its values drawn so that about half are linearizable. */
+function randomHistory(dice: Dice): Operation[] {
+  const writes = dice(4);
+  const span = 4 + dice(14);
+  const times = (): [number, number] => {
+    const from = dice(span);
+    return [from, from + dice(6)];
+  };
+  const operations: Operation[] = [];
+  for (let index = 0; index < writes; index += 1) {
+    const [from, until] = times();
+    const outcome = (['ok', 'ok', 'ok', 'info', 'fail'] as const)[dice(5)] ?? 'ok';
+    const isLost = outcome === 'info' && dice(2) === 0;
+    operations.push(write(`w${index}`, [from, isLost ? null : until], `v${index}`, { outcome }));
+  }
+  for (let index = dice(5); index >= 0; index -= 1) {
+    const value = dice(writes + 1);
+    const outcome = dice(12) === 0 ? 'info' : 'ok';
+    operations.push(read(`r${index}`, times(), value === writes ? null : `v${value}`, { outcome }));
+  }
+  return operations;
+}
+
+/** A good history: a register, and operations around the instants at which it was used. */
+function goodHistory(dice: Dice, length: number): Operation[] {
+  const operations: Operation[] = [];
+  let value: string | null = null;
+  for (let index = 0; index < length; index += 1) {
+    const instant = index * 4;
+    const times: [number, number] = [instant - dice(8), instant + dice(8)];
+    if (dice(2) === 0) {
+      value = `v${index}`;
+      operations.push(write(`w${index}`, times, value));
+    } else operations.push(read(`r${index}`, times, value));
+  }
+  return operations;
+}
+
+describe('the register checker agrees with brute force', () => {
+  const seed = runSeed();
+  it(`on 30 000 random histories (SHARDLINE_CHECK_SEED=${seed})`, () => {
+    const dice = diceOf(seed);
+    let good = 0;
+    for (let round = 0; round < 30_000; round += 1) {
+      const operations = randomHistory(dice);
+      const expected = hasLinearization(operations, null);
+      const found = judge(...operations).valid;
+      if (expected !== found) expect({ round, operations, found }).toEqual({ expected });
+      good += expected ? 1 : 0;
+    }
+    // Neither verdict may be so rare that agreement means nothing.
+    expect(good).toBeGreaterThan(3_000);
+    expect(good).toBeLessThan(27_000);
+  });
+
+  const mutations: Record<string, (operations: Operation[], dice: Dice) => Operation[]> = {
+    'two reads swap their values': (operations, dice) => {
+      const reads = operations.filter((operation) => operation.kind === 'read');
+      const [a, b] = [reads[dice(reads.length)], reads[dice(reads.length)]];
+      return operations.map((each) =>
+        each === a && b
+          ? { ...a, value: b.value }
+          : each === b && a
+            ? { ...b, value: a.value }
+            : each,
+      );
+    },
+    'a write is dropped': (operations, dice) => {
+      const writes = operations.filter((operation) => operation.kind === 'update');
+      const dropped = writes[dice(writes.length)];
+      return operations.filter((operation) => operation !== dropped);
+    },
+    'a return is shifted': (operations, dice) => {
+      const shifted = dice(operations.length);
+      return operations.map((each, index) => {
+        if (index !== shifted || each.returnedNs === null) return each;
+        return { ...each, returnedNs: each.invokedNs + BigInt(dice(3)) };
+      });
+    },
+    'an invocation and its return are shifted': (operations, dice) => {
+      const shifted = dice(operations.length);
+      const byNs = BigInt(dice(40) - 20) * 1000n;
+      return operations.map((each, index) =>
+        index === shifted && each.returnedNs !== null
+          ? { ...each, invokedNs: each.invokedNs + byNs, returnedNs: each.returnedNs + byNs }
+          : each,
+      );
+    },
+    'a success is taken for a failure': (operations, dice) => {
+      const changed = dice(operations.length);
+      return operations.map((each, index) =>
+        index === changed ? { ...each, outcome: 'fail' as const } : each,
+      );
+    },
+  };
+  it.each(Object.keys(mutations))('on good histories in which %s', (name) => {
+    const mutate = mutations[name] as (typeof mutations)[string];
+    const counted = { broken: 0, harmless: 0 };
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 2 ** 31 }),
+        fc.integer({ min: 3, max: 9 }),
+        (s, length) => {
+          const dice = diceOf(s);
+          const good = goodHistory(dice, length);
+          expect(judge(...good).violations).toEqual([]);
+          const mutant = mutate(good, dice);
+          const isGood = hasLinearization(mutant, null);
+          expect(judge(...mutant).valid).toBe(isGood);
+          counted[isGood ? 'harmless' : 'broken'] += 1;
+        },
+      ),
+      { numRuns: 1000 },
+    );
+    expect(counted.broken).toBeGreaterThan(20);
+  });
+});
+
+describe('the register checker at scale', () => {
+  const size = Number(process.env['SHARDLINE_CHECK_SCALE'] ?? 200_000);
+  it(`judges ${size} operations, and finds the one stale read among them`, () => {
+    const dice = diceOf(1);
+    const operations: Operation[] = [];
+    const values: string[] = [];
+    for (let index = 0; index < size; index += 1) {
+      const key = index % 10;
+      const instant = index * 2;
+      const times: Times = [instant - dice(30), instant + dice(30)];
+      const fields = { key: `k${key}` };
+      const old = values[key];
+      if (old === undefined || dice(3) === 0) {
+        values[key] = `v${index}`;
+        operations.push(write(`o${index}`, times, `v${index}`, fields));
+      } else operations.push(read(`o${index}`, times, old, fields));
+    }
+    const verdict = checkRegister(historyOf(operations));
+    expect(verdict.violations).toEqual([]);
+    expect((verdict.counted['writes'] ?? 0) + (verdict.counted['reads'] ?? 0)).toBe(size);
+    const first = operations.find((operation) => operation.key === 'k3') as Operation;
+    const stale = read('stale', [size * 2 + 100, size * 2 + 101], first.value as string, {
+      key: 'k3',
+    });
+    const spoilt = checkRegister(historyOf([...operations, stale]));
+    expect(spoilt.valid).toBe(false);
+    expect(spoilt.violations.every((violation) => violation.operations.includes('stale'))).toBe(
+      true,
+    );
+  });
+});

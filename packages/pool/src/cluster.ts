@@ -13,6 +13,7 @@ import { currentSession } from './session/current-session.js';
 import { PositionCapture } from './session/position-capture.js';
 import { Session, type SessionSources } from './session/session.js';
 import type { SessionFloor } from './session/session-floor.js';
+import { nextTransactionIdSql } from './session/snapshot-proof.js';
 import { count, emptyCounters, type PoolCounters, poolTelemetry } from './telemetry.js';
 import { Ejection } from './topology/ejection.js';
 import { TopologyMonitor } from './topology/monitor.js';
@@ -39,6 +40,8 @@ export type PoolEvents = Pick<
 };
 
 const CATALOG_TIMEOUT_MS = 10_000;
+/** Faults with which nothing that is under way on a server is waited for. */
+const CUT_OFF: ReadonlySet<string> = new Set(['unreachable', 'stale-primary', 'other-cluster']);
 
 /** Servers, and everything that watches them. */
 export class Cluster {
@@ -88,6 +91,8 @@ export class Cluster {
     this.observer = {
       started: (route, statementClass) => this.#onStarted(route, statementClass),
       ended: (route, outcome) => this.#onEnded(route, outcome),
+      streaming: ({ node, isReplica }) =>
+        currentSession(this.#options.owner)?.beginsOn(node.name, isReplica) ?? (() => {}),
     };
     this.telemetry = poolTelemetry(
       {
@@ -129,8 +134,11 @@ export class Cluster {
     const { settings } = this.#options.context;
     return {
       capture: (name) => this.capture.capture(name),
-      primary: () => this.monitor.whenPrimaryKnown({ timeoutMs: settings.failoverTimeoutMs }),
-      nextTransactionId: async (name) => (await this.capture.capture(name)).snapshotXmax,
+      primary: () =>
+        this.nodes.size === 1
+          ? Promise.resolve(this.declared.name)
+          : this.monitor.whenPrimaryKnown({ timeoutMs: settings.failoverTimeoutMs }),
+      nextTransactionId: (name) => this.#nextTransactionId(name),
       onFloor: (position) => this.monitor.expectPosition(position),
     };
   }
@@ -146,6 +154,16 @@ export class Cluster {
 
   newSession(floor?: SessionFloor): Session {
     return new Session(this.sessionSources(), floor);
+  }
+
+  /**
+   * A snapshot's xmax does not do: it follows the last transaction that has *ended*, and those that wait for
+   * a synchronous standby are beyond it.
+   */
+  async #nextTransactionId(name: string): Promise<bigint> {
+    const { monitorTimeoutMs } = this.#options.context.settings;
+    const { rows } = await this.#nodeOf(name).link.query(nextTransactionIdSql, monitorTimeoutMs);
+    return BigInt((rows[0] as { id: string }).id);
   }
 
   async #start(): Promise<void> {
@@ -206,10 +224,10 @@ export class Cluster {
       if (before === undefined || node === undefined || before === view) continue;
       const hasNewRole =
         before.role !== view.role && before.role !== 'unknown' && view.role !== 'unknown';
-      if (hasNewRole || (view.fault === 'stale-primary' && before.fault !== 'stale-primary')) {
-        node.pool.retireAll();
-      }
-      if (view.fault === 'unreachable' && before.fault !== 'unreachable') node.pool.cutAll();
+      // Whoever waits for a dead server, or for one that was demoted and may wait for standbys that
+      // have left it, is to be told now: a write under way there has an unknown outcome.
+      if (view.fault !== before.fault && CUT_OFF.has(view.fault ?? '')) node.pool.cutAll();
+      else if (hasNewRole) node.pool.retireAll();
       if (before.fault === 'unreachable' && view.fault === undefined && view.role !== 'unknown') {
         node.pool.noteAlive();
         this.ejection.recovered(name, this.#clock.monotonicMs());
@@ -237,7 +255,7 @@ export class Cluster {
       else if (error === undefined) this.ejection.succeeded(name, durationMs, now);
     }
     if (recovery !== undefined) count(this.counters.recoveries, recovery);
-    if (isServersFault) this.monitor.noteConnectionLost(name);
+    if (error !== undefined && isLoss(error)) this.monitor.noteConnectionLost(name);
     if (codeOf(error) === '25006') this.#onReadOnly(route, outcome, statementClass);
     this.#noteInSession(route, error);
     if (this.telemetry.isMeasuring) {
@@ -283,9 +301,9 @@ export class Cluster {
         this.monitor.noteConnectionLost(name);
         own.broke(error, connection, wasIdle);
       },
-      dialFailed: (_error: ShardlineError) => {
+      dialFailed: (error: ShardlineError) => {
         counters.failedDials += 1;
-        this.monitor.noteConnectionLost(name);
+        if (isLoss(error)) this.monitor.noteConnectionLost(name);
       },
       leaked: (connection, heldMs) => {
         counters.leaks += 1;
@@ -298,6 +316,7 @@ export class Cluster {
         counters.acquireTimeouts += 1;
       },
       standbyPushed: (inHotStandby) => this.monitor.noteParameterStatus(name, inHotStandby),
+      watchLost: () => this.monitor.noteConnectionLost(name),
     };
   }
 
@@ -320,6 +339,14 @@ function isFaultOfServer(error: unknown): boolean {
   return /^(POOL_(DIAL|CONNECTION_LOST|TRANSACTION_LOST|OUTCOME_UNKNOWN|ACQUIRE)|53|57P0)/.test(
     code,
   );
+}
+
+/** Whether an error says that the server may be gone or have restarted, rather than be full or busy. */
+function isLoss(error: unknown): boolean {
+  const code = codeOf(error) ?? '';
+  // A server that has no room for another connection, or refuses the password, is there and answers.
+  if (/^(53|28)/.test(codeOf((error as { cause?: unknown }).cause) ?? '')) return false;
+  return /^(POOL_(DIAL|CONNECTION_LOST|TRANSACTION_LOST|OUTCOME_UNKNOWN)|57P0)/.test(code);
 }
 
 function isUnknown(error: unknown): boolean {

@@ -23,6 +23,8 @@ export interface ExecutorOptions {
 export interface ExecutionObserver {
   /** Before the statement is sent. */
   started(route: Route, statementClass: StatementClass): void;
+  /** Before a cursor or a stream begins to read; call back when it has ended. */
+  streaming(route: Route): () => void;
   /** After its answer, good or bad. */
   ended(route: Route, outcome: AttemptOutcome): void;
 }

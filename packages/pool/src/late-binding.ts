@@ -20,6 +20,8 @@ import type { QueryCall } from './statement-arguments.js';
  *     SET TRANSACTION READ ONLY, and then a replica takes all of it.
  *   - Outside, a connection to the primary is kept to the end; one to a replica is changed for one
  *     to the primary when a statement comes that a replica cannot take.
+ *   - In a session every statement outside a transaction is routed anew, since the session may have written or
+ *     read elsewhere in the meantime: the server at hand may be behind that.
  *   - After a statement that leaves something behind in the server's session (SET, LISTEN, a temporary
  *     table) the connection is kept, whatever follows.
  */
@@ -85,9 +87,11 @@ export class LateBinding {
   async submit(call: QueryCall, submittable: pg.Submittable): Promise<void> {
     const found = this.#options.router.classify(call.statement.text);
     if (this.#deferredBegin !== undefined) await this.run({ ...call, statement: NOTHING });
-    const { connection } = await this.#bind(call, found, NOBODY, call.target);
+    const { connection, route } = await this.#bind(call, found, NOBODY, call.target);
     if (found.kind === 'session') this.#isPinned = true;
+    const done = this.#options.observer.streaming(route);
     connection.client.query(submittable, call.callback);
+    whenQuiet(connection, done);
   }
 
   /** Gives the connection back, if there is one. */
@@ -189,9 +193,10 @@ export class LateBinding {
       await quiet(current.connection);
       if (this.#isPinned || current.connection.isInTransaction) return current;
     }
+    const keepsPrimary = current !== undefined && !current.route.isReplica;
     const request = {
       statement: found,
-      target: target ?? this.#options.target,
+      target: target ?? (keepsPrimary ? 'primary' : this.#options.target),
       signal: call.signal,
       avoid: new Set(avoid),
       deadlineMs: clock.monotonicMs() + settings.failoverTimeoutMs,
@@ -254,6 +259,7 @@ export class LateBinding {
     if (this.#isPinned || connection.isInTransaction) return true;
     if (!connection.isAlive) return false;
     if (target !== undefined) return false;
+    if (this.#options.router.isInSession) return false;
     if (!route.isReplica) return true;
     return found.kind === 'read' || found.kind === 'begin-read-only';
   }

@@ -67,7 +67,7 @@ export class PoolSession {
     });
     return is === 'valid'
       ? this.#cluster.newSession(contents.floor)
-      : Session.beginningAtPrimary(this.#cluster.sessionSources());
+      : Session.claiming(this.#cluster.sessionSources(), contents.floor);
   }
 
   async #systemIdentifier(): Promise<string> {

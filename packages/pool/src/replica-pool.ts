@@ -268,8 +268,12 @@ export class ReplicaPool extends BasePool {
       const route = await this.#routeOf(call);
       const { pool } = route.node;
       const connection = pool.tryAcquire() ?? (await pool.acquire({ signal: call.signal }));
+      const done = this.#cluster.observer.streaming(route);
       connection.client.query(submittable, call.callback);
-      whenQuiet(connection, () => pool.release(connection));
+      whenQuiet(connection, () => {
+        done();
+        pool.release(connection);
+      });
     };
     submit().catch((error: Error) => failSubmittable(submittable, error));
     return submittable;

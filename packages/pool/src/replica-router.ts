@@ -1,4 +1,4 @@
-import { abortedError, type Clock, type ShardlineError } from '@shardline/core';
+import { abortedError, type Clock, type ShardlineError, withDeadline } from '@shardline/core';
 import type { Classifier } from './classify/statement.js';
 import type { StatementClass } from './classify/statement-class.js';
 import { poolError } from './errors.js';
@@ -45,6 +45,10 @@ export class ReplicaRouter implements Router {
     return this.#options.classifier.classify(text);
   }
 
+  get isInSession(): boolean {
+    return this.#options.session() !== undefined;
+  }
+
   tryRoute(request: RouteRequest): Route | undefined {
     return this.#follow(this.#decide(request, this.#options.session(), false));
   }
@@ -86,9 +90,13 @@ export class ReplicaRouter implements Router {
         await monitor.whenReached(decision.nodes, wanted, { timeoutMs: waitMs, signal });
         return;
       }
-      case 'settle-session':
-        await session?.settle();
+      case 'settle-session': {
+        const doing = 'Finding out how far the session has seen';
+        await withDeadline({ timeoutMs, signal, doing, clock: this.#options.clock }, async () =>
+          session?.settle(),
+        );
         return;
+      }
       case 'prove-snapshot':
         await this.#prove(decision.node, decision.snapshotXmax, timeoutMs, session, signal);
         return;

@@ -26,6 +26,8 @@ export interface RouteRequest {
 /** Finds the server for each statement. */
 export interface Router {
   classify(text: string): StatementClass;
+  /** Whether the caller is in a session, whose floor may rise between any two statements. */
+  readonly isInSession: boolean;
   /** The server, if it is known without waiting. */
   tryRoute(request: RouteRequest): Route | undefined;
   route(request: RouteRequest): Promise<Route>;
@@ -42,6 +44,11 @@ export class SingleRouter implements Router {
     this.#node = node;
     this.#classifier = classifier;
     this.#route = { node, isReplica: false, reason: 'the only server' };
+  }
+
+  /** With one server there is nothing that a session could go back to. */
+  get isInSession(): boolean {
+    return false;
   }
 
   classify(text: string): StatementClass {

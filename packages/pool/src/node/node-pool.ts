@@ -54,6 +54,8 @@ export interface NodePoolEvents {
   acquireTimedOut(): void;
   /** `in_hot_standby` was pushed by the server. */
   standbyPushed(inHotStandby: boolean): void;
+  /** The connection that watches the server broke. */
+  watchLost(): void;
 }
 
 /** How full a pool is. */
@@ -213,14 +215,16 @@ export class NodePool {
     }
   }
 
-  /** Closes what is idle now and the rest as it comes back: the server's role has changed. */
+  /** Closes what is idle now and the rest as it comes back, and sends away who waits: the role has changed. */
   retireAll(): void {
+    this.#sendAway('changed its role');
     for (const connection of this.#live) connection.expiresAtMs = Number.NEGATIVE_INFINITY;
     for (const connection of [...this.#idle]) this.#close(connection);
   }
 
   /** Cuts every connection: the server does not answer, and whoever waits for it is to be told. */
   cutAll(): void {
+    this.#sendAway('does not answer');
     for (const connection of [...this.#live]) {
       connection.destroy();
       if (connection.state !== 'lent') this.#close(connection);
@@ -471,6 +475,16 @@ export class NodePool {
   }
 
   // Errors.
+
+  /** Nothing of theirs was sent, so that they can be served elsewhere. */
+  #sendAway(why: string): void {
+    const { node } = this.#options;
+    this.#queue.rejectAll(
+      poolError('POOL_DIAL_FAILED', `No connection to ${node} can be had: it ${why}.`, {
+        details: { node },
+      }),
+    );
+  }
 
   #endedError(): ShardlineError {
     return poolError('POOL_ENDED', 'Cannot use a pool after calling end on the pool.');

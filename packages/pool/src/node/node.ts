@@ -71,6 +71,7 @@ export class Node {
       timeoutMs: shared.monitorTimeoutMs,
       clock,
       onStandbyPushed: (inHotStandby) => events.standbyPushed(inHotStandby),
+      onLost: () => events.watchLost(),
     });
   }
 

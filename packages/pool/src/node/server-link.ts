@@ -1,10 +1,9 @@
 import type { Clock } from '@shardline/core';
 import { poolError } from '../errors.js';
 import type { ProbeResult } from '../topology/node-state.js';
-import { parseLsn, settleInsertLsn } from '../topology/wal-position.js';
+import { type ProbeRow, probeSql, readProbe } from '../topology/probe.js';
 import type { Connection } from './connection.js';
 import type { Dialer } from './dialer.js';
-import probeSql from './probe.sql';
 
 /**
  * The connection over which a server is watched, beside the pool: it is there when every pooled
@@ -19,6 +18,8 @@ export interface ServerLinkOptions {
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly onStandbyPushed: (inHotStandby: boolean) => void;
+  /** The connection broke by itself: the server may have restarted, and be behind where it was. */
+  readonly onLost: () => void;
 }
 
 /** One server's watching connection. */
@@ -114,7 +115,11 @@ export class ServerLink {
   #adopt(connection: Connection): void {
     this.#connection = connection;
     const tell = this.#options.onStandbyPushed;
-    connection.client.on('error', () => this.#drop(connection));
+    connection.client.on('error', () => {
+      const isOurs = connection === this.#connection;
+      this.#drop(connection);
+      if (isOurs) this.#options.onLost();
+    });
     connection.client.connection?.on(
       'parameterStatus',
       (message: { parameterName: string; parameterValue: string }) => {
@@ -134,31 +139,3 @@ export class ServerLink {
 
 /** The next question does not depend on how the previous one ended. */
 function noting(): void {}
-
-interface ProbeRow {
-  readonly in_recovery: boolean;
-  readonly lsn: string | null;
-  readonly received_lsn: string | null;
-  readonly replay_age_ms: number | null;
-  readonly timeline: string | null;
-  readonly system_identifier: string;
-  readonly started_at: string;
-  readonly snapshot_xmax: string;
-  readonly snapshot_xmin: string;
-  readonly segment_bytes: string;
-}
-
-function readProbe(row: ProbeRow): ProbeResult {
-  const lsn = parseLsn(row.lsn ?? '') ?? 0n;
-  return {
-    role: row.in_recovery ? 'replica' : 'primary',
-    timeline: Number(row.timeline ?? 0),
-    lsn: row.in_recovery ? lsn : settleInsertLsn(lsn, BigInt(row.segment_bytes)),
-    receivedLsn: parseLsn(row.received_lsn ?? ''),
-    replayAgeMs: row.replay_age_ms === null ? undefined : Number(row.replay_age_ms),
-    systemIdentifier: row.system_identifier,
-    startedAt: row.started_at,
-    snapshotXmax: BigInt(row.snapshot_xmax),
-    snapshotXmin: BigInt(row.snapshot_xmin),
-  };
-}

@@ -87,32 +87,26 @@ export class Session {
 
   /** A statement was acknowledged by the primary. */
   didOnPrimary(node: string): void {
-    this.#primaryPending += 1;
-    this.#track(
-      this.#sources.capture(node).then(
-        (answer) => this.#raise(answer, false),
-        () => this.#lose('position'),
-      ),
-      () => {
-        this.#primaryPending -= 1;
-      },
-    );
+    this.#did(node, false, this.#sources.capture(node));
   }
 
   /** A read was answered by a replica. */
   didOnReplica(node: string): void {
-    this.#replicaPending.set(node, (this.#replicaPending.get(node) ?? 0) + 1);
-    this.#track(
-      this.#sources.capture(node).then(
-        (answer) => this.#raise(answer, answer.role === 'replica'),
-        () => this.#lose('position-and-snapshot'),
-      ),
-      () => {
-        const left = (this.#replicaPending.get(node) ?? 1) - 1;
-        if (left > 0) this.#replicaPending.set(node, left);
-        else this.#replicaPending.delete(node);
-      },
-    );
+    this.#did(node, true, this.#sources.capture(node));
+  }
+
+  /**
+   * A cursor or a stream began to read on a server: until it ends, what it will show is not known.
+   * Returns what to call when it has ended.
+   */
+  beginsOn(node: string, isReplica: boolean): () => void {
+    let end: () => void = () => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const capture = () => this.#sources.capture(node);
+    this.#did(node, isReplica, ended.then(capture));
+    return end;
   }
 
   /** The primary was shown to see every transaction below this. */
@@ -136,6 +130,27 @@ export class Session {
   async settledFloor(): Promise<SessionFloor> {
     await this.settle();
     return this.#floor;
+  }
+
+  #did(node: string, isReplica: boolean, capture: Promise<ProbeResult>): void {
+    this.#addPending(node, isReplica, 1);
+    this.#track(
+      capture.then(
+        (answer) => this.#raise(answer, isReplica && answer.role === 'replica'),
+        () => this.#lose(isReplica ? 'position-and-snapshot' : 'position'),
+      ),
+      () => this.#addPending(node, isReplica, -1),
+    );
+  }
+
+  #addPending(node: string, isReplica: boolean, change: number): void {
+    if (!isReplica) {
+      this.#primaryPending += change;
+      return;
+    }
+    const left = (this.#replicaPending.get(node) ?? 0) + change;
+    if (left > 0) this.#replicaPending.set(node, left);
+    else this.#replicaPending.delete(node);
   }
 
   #raise(answer: ProbeResult, isReplica: boolean): void {

@@ -40,6 +40,9 @@ export const snapshotSql = 'SELECT pg_current_snapshot()::text AS snapshot';
 export const committedSql =
   "SELECT bool_or(pg_xact_status(id::xid8) = 'committed') AS any_committed FROM unnest($1::text[]) AS id";
 
+/** Takes a transaction id on the primary: those of all transactions begun before are below it. */
+export const nextTransactionIdSql = 'SELECT pg_current_xact_id()::text AS id';
+
 /** More than these are not looked up one by one: many transactions under way end soon. */
 const MOST_LOOKED_UP = 200;
 const FIRST_PAUSE_MS = 1;

@@ -20,6 +20,12 @@ export interface PostgresOptions {
    * @default 'trust'
    */
   readonly authentication?: PostgresAuthentication;
+  /**
+   * Whether it gets a system identifier of its own. Others are copies of one template and, to whoever
+   * compares identifiers, one and the same cluster. Costs most of a second.
+   * @default false
+   */
+  readonly ownIdentity?: boolean;
   /** Gives up a start that is under way. */
   readonly signal?: AbortSignal;
 }
@@ -59,6 +65,7 @@ export const postgresOptionsSchema = v.strictObject({
   settings: v.optional(settings, {}),
   durable: v.optional(v.boolean(), false),
   authentication: v.optional(v.picklist(['trust', 'scram-sha-256']), 'trust'),
+  ownIdentity: v.optional(v.boolean(), false),
   signal,
 });
 

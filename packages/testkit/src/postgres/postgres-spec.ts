@@ -10,7 +10,7 @@ import {
   renderAccess,
   renderSettings,
 } from './settings.js';
-import { copyTemplate, INITDB_ARGUMENTS } from './template.js';
+import { copyTemplate, INITDB_ARGUMENTS, makeCluster } from './template.js';
 
 /** What makes one PostgreSQL different from another; a replica takes most of it from its primary. */
 export interface PostgresDescription {
@@ -32,6 +32,9 @@ export const freshCluster: DataOrigin = {
   seedScript: (place, data) =>
     `${place.binary('initdb')} ${INITDB_ARGUMENTS.join(' ')} ${data} >/dev/null`,
 };
+
+/** A fresh, empty cluster with a system identifier of its own. */
+export const strangerCluster: DataOrigin = { ...freshCluster, seed: makeCluster };
 
 /** A copy of a running primary, which will stream from it. */
 export function replicaOf(primary: {

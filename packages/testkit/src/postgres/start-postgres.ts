@@ -3,7 +3,12 @@ import { chooseBackend } from '../server/choose-backend.js';
 import { startOnFreePort } from '../server/free-port.js';
 import { type PostgresOptions, postgresOptionsSchema } from './postgres-options.js';
 import { PostgresServer } from './postgres-server.js';
-import { freshCluster, type PostgresDescription, postgresSpec } from './postgres-spec.js';
+import {
+  freshCluster,
+  type PostgresDescription,
+  postgresSpec,
+  strangerCluster,
+} from './postgres-spec.js';
 
 /**
  * Starts a PostgreSQL primary with `wal_level=logical` and room for many slots and connections, on
@@ -37,7 +42,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const onPlaced = (folder: string) => {
     data = folder;
   };
-  const origin = freshCluster;
+  const origin = checked.ownIdentity ? strangerCluster : freshCluster;
   const server = await startOnFreePort((port) =>
     backend.start(postgresSpec({ name, port, description, origin, signal, onPlaced })),
   );

@@ -40,7 +40,8 @@ export async function copyTemplate(place: LocalPlace, target: string): Promise<v
   await copyFolder(template, target, { owner: place.owner });
 }
 
-async function makeCluster(place: LocalPlace, folder: string): Promise<void> {
+/** A fresh cluster that is no copy: copies of the template all have its system identifier. */
+export async function makeCluster(place: LocalPlace, folder: string): Promise<void> {
   await mkdir(folder, { mode: 0o700 });
   if (place.owner !== undefined) await chown(folder, place.owner.uid, place.owner.gid);
   try {

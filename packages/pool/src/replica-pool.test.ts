@@ -1,0 +1,321 @@
+import { isShardlineError } from '@shardline/core';
+import { type PostgresServer, startPostgres } from '@shardline/testkit';
+import type pg from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { ReplicaPool } from './index.js';
+import type { ReplicaPoolOptions } from './options.js';
+
+/** A primary, a prompt replica and one that shows every commit 200 ms late. */
+let primary: PostgresServer;
+let prompt: PostgresServer;
+let late: PostgresServer;
+const pools: ReplicaPool[] = [];
+
+beforeAll(async () => {
+  primary = await startPostgres({ name: 'routing' });
+  prompt = await primary.addReplica();
+  late = await primary.addReplica({ applyDelay: '200ms' });
+  await primary.query('CREATE TABLE bet (id bigint PRIMARY KEY, stake int)');
+  await primary.query(`CREATE FUNCTION touch(n int) RETURNS int LANGUAGE sql VOLATILE
+    AS 'INSERT INTO bet VALUES (n, n) RETURNING stake'`);
+  await primary.waitForReplica(prompt);
+  await primary.waitForReplica(late);
+});
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadline: '1s' })));
+});
+afterAll(async () => {
+  for (const server of [late, prompt, primary]) await server?.stop();
+});
+
+async function makePool(options: ReplicaPoolOptions = {}): Promise<ReplicaPool> {
+  const pool = new ReplicaPool({
+    primary: { connectionString: primary.url, name: 'primary' },
+    replicas: [
+      { connectionString: prompt.url, name: 'prompt' },
+      { connectionString: late.url, name: 'late' },
+    ],
+    ...options,
+  });
+  pools.push(pool);
+  await pool.ready();
+  await until(() => pool.health().nodes.every(({ role }) => role !== 'unknown'));
+  return pool;
+}
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error('The condition was not met in time.');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const WHERE = "SELECT pg_is_in_recovery() AS standby, current_setting('port') AS port";
+
+async function portOf(client: Pick<pg.Pool, 'query'>, text = WHERE): Promise<string> {
+  const { rows } = await client.query(text);
+  return String(rows[0].port);
+}
+
+describe('routing', () => {
+  test('reads go to replicas, writes to the primary', async () => {
+    const pool = await makePool();
+    const { rows } = await pool.query('SELECT pg_is_in_recovery() AS standby');
+    expect(rows).toEqual([{ standby: true }]);
+    await pool.query('INSERT INTO bet VALUES (1, 10)');
+    expect((await primary.query('SELECT stake FROM bet WHERE id = 1')).rows).toEqual([
+      { stake: 10 },
+    ]);
+  });
+
+  test('reads are spread over the replicas', async () => {
+    const pool = await makePool({ balancing: 'round-robin' });
+    const ports = new Set<string>();
+    for (let n = 0; n < 10; n += 1) {
+      ports.add(await portOf(pool, "SELECT current_setting('port') AS port, pg_is_in_recovery()"));
+    }
+    expect(ports).toEqual(new Set([String(prompt.port), String(late.port)]));
+  });
+
+  test('reads go to the primary where that is the declared default', async () => {
+    const pool = await makePool({ reads: 'primary' });
+    expect((await pool.query(WHERE)).rows[0].standby).toBe(false);
+  });
+
+  test('hints, targets and views of the pool override', async () => {
+    const pool = await makePool();
+    const standby = async (result: Promise<pg.QueryResult>) => (await result).rows[0].standby;
+    expect(await standby(pool.query(`/* primary */ ${WHERE}`))).toBe(false);
+    expect(await standby(pool.query({ text: WHERE, target: 'primary' }))).toBe(false);
+    expect(await standby(pool.primary.query(WHERE))).toBe(false);
+    expect(await standby(pool.reader.query(WHERE))).toBe(true);
+    expect(
+      await portOf({
+        query: (text: string) => pool.query({ text, target: { node: 'late' } }),
+      } as never),
+    ).toBe(String(late.port));
+    await expect(pool.query({ text: WHERE, target: { node: 'nobody' } })).rejects.toMatchObject({
+      code: 'POOL_NO_REPLICA',
+    });
+  });
+
+  test('a volatile function of the database runs on the primary', async () => {
+    const pool = await makePool();
+    expect((await pool.query('SELECT touch(77) AS stake')).rows).toEqual([{ stake: 77 }]);
+  });
+
+  test('a misrouted write heals: it runs on the primary, and the text is remembered', async () => {
+    // Declared stable, and not: only a standby that refuses it can tell.
+    await primary.query('CREATE SEQUENCE hidden');
+    await primary.query(`CREATE FUNCTION sly(n int) RETURNS int LANGUAGE plpgsql STABLE
+      AS $$ BEGIN PERFORM nextval('hidden'); RETURN n; END $$`);
+    await primary.waitForReplica(prompt);
+    await primary.waitForReplica(late);
+    const pool = await makePool();
+    const lines: string[] = [];
+    pool.options.log = (line: string) => lines.push(line);
+    expect((await pool.query('SELECT sly(5) AS n')).rows).toEqual([{ n: 5 }]);
+    expect((await pool.query('SELECT sly(5) AS n')).rows).toEqual([{ n: 5 }]);
+    expect(lines.length).toBe(3);
+    expect(lines.at(-1)).toContain('goes to primary');
+  });
+});
+
+describe('a client from connect()', () => {
+  test('binds by its first statement: a read to a replica', async () => {
+    const pool = await makePool();
+    const client = await pool.connect();
+    expect((await client.query(WHERE)).rows[0].standby).toBe(true);
+    client.release();
+    await until(() => pool.idleCount === pool.totalCount);
+  });
+
+  test('moves to the primary when a write comes, and stays there', async () => {
+    const pool = await makePool();
+    const client = await pool.connect();
+    expect((await client.query(WHERE)).rows[0].standby).toBe(true);
+    await client.query('INSERT INTO bet VALUES (100, 1)');
+    expect((await client.query(WHERE)).rows[0].standby).toBe(false);
+    client.release();
+  });
+
+  test('a transaction runs on the primary, read-only ones on a replica', async () => {
+    const pool = await makePool();
+    const writing = await pool.connect();
+    await writing.query('BEGIN');
+    expect((await writing.query(WHERE)).rows[0].standby).toBe(false);
+    await writing.query('INSERT INTO bet VALUES (101, 1)');
+    await writing.query('COMMIT');
+    writing.release();
+
+    for (const begin of ['BEGIN READ ONLY', 'BEGIN; SET TRANSACTION READ ONLY']) {
+      const reading = await pool.connect();
+      for (const text of begin.split('; ')) await reading.query(text);
+      expect((await reading.query(WHERE)).rows[0].standby).toBe(true);
+      await expect(reading.query('DELETE FROM bet')).rejects.toMatchObject({ code: '25006' });
+      await reading.query('ROLLBACK');
+      reading.release();
+    }
+  });
+
+  test('an empty transaction is answered without a server', async () => {
+    const pool = await makePool();
+    const client = await pool.connect();
+    expect((await client.query('BEGIN')).command).toBe('BEGIN');
+    expect(client.getTransactionStatus()).toBe('T');
+    expect((await client.query('COMMIT')).command).toBe('COMMIT');
+    expect(client.getTransactionStatus()).toBe('I');
+    client.release();
+  });
+
+  test('keeps a session setting on the connection that has it', async () => {
+    const pool = await makePool();
+    const client = await pool.connect();
+    await client.query(WHERE);
+    await client.query("SET application_name = 'mine'");
+    const { rows } = await client.query("SELECT current_setting('application_name') AS name");
+    expect(rows).toEqual([{ name: 'mine' }]);
+    client.release(true);
+  });
+
+  test('answers by callback, forwards notifications, refuses use after release', async () => {
+    const pool = await makePool();
+    const client = await pool.connect();
+    const heard = new Promise<pg.Notification>((resolve) => client.on('notification', resolve));
+    await client.query('LISTEN bets');
+    await pool.query("NOTIFY bets, 'placed'");
+    expect((await heard).payload).toBe('placed');
+    const rows = await new Promise((resolve, reject) => {
+      client.query('SELECT $1::int AS n', [3], (error, result) =>
+        error ? reject(error) : resolve(result.rows),
+      );
+    });
+    expect(rows).toEqual([{ n: 3 }]);
+    client.release(true);
+    await expect(client.query('SELECT 1')).rejects.toMatchObject({
+      code: 'POOL_USED_AFTER_RELEASE',
+    });
+    expect(() => client.release()).toThrow('already been released');
+  });
+});
+
+describe('sessions', () => {
+  test('read their own writes, and go back to replicas once these have caught up', async () => {
+    const pool = await makePool();
+    let fromReplica = 0;
+    for (let id = 1000; id < 1030; id += 1) {
+      const session = pool.session();
+      await session.run(async () => {
+        await pool.query('INSERT INTO bet VALUES ($1, $2)', [id, id]);
+        if (id % 2 === 0) await session.token(); // Its position is known from here on.
+        const { rows } = await pool.query(
+          'SELECT stake, pg_is_in_recovery() AS standby FROM bet WHERE id = $1',
+          [id],
+        );
+        expect(rows.map(({ stake }) => stake)).toEqual([id]);
+        if (rows[0].standby) fromReplica += 1;
+      });
+    }
+    expect(fromReplica).toBeGreaterThan(0);
+  });
+
+  test('a token carries a session to another pool, also when the only replica is late', async () => {
+    const writer = await makePool();
+    const reader = await makePool({ replicas: [{ connectionString: late.url, name: 'late' }] });
+    for (let id = 2000; id < 2010; id += 1) {
+      const session = writer.session();
+      await session.run(() => writer.query('INSERT INTO bet VALUES ($1, 1)', [id]));
+      const token = await session.token();
+      expect(token).toMatch(/^[A-Za-z0-9_-]+$/);
+      const { rows } = await reader.runInSession(token, () =>
+        reader.query('SELECT id FROM bet WHERE id = $1', [id]),
+      );
+      expect(rows).toHaveLength(1);
+    }
+  });
+
+  test('a transaction raises the floor at its commit', async () => {
+    const pool = await makePool();
+    await pool.session().run(async () => {
+      const client = await pool.connect();
+      await client.query('BEGIN');
+      await client.query('INSERT INTO bet VALUES (3000, 1)');
+      await client.query('COMMIT');
+      client.release();
+      const { rows } = await pool.query('SELECT id FROM bet WHERE id = 3000');
+      expect(rows).toHaveLength(1);
+    });
+  });
+
+  test('a signed token that was tampered with is refused', async () => {
+    const signingKeys = [{ id: 'k1', secret: 'x'.repeat(32) }];
+    const pool = await makePool({ sessions: { signingKeys } });
+    const session = pool.session();
+    await session.run(() => pool.query('SELECT 1'));
+    const token = await session.token();
+    expect(() => pool.session(token)).not.toThrow();
+    const forged = token.slice(0, 20) + (token[20] === 'A' ? 'B' : 'A') + token.slice(21);
+    expect(() => pool.session(forged)).toThrow(/POOL_TOKEN/);
+  });
+});
+
+describe('bad input', () => {
+  test.each<[string, ReplicaPoolOptions, string[]]>([
+    ['an empty list of replicas', { primary: 'postgres://a/b', replicas: [] }, ['replicas']],
+    [
+      'two servers of one address',
+      { primary: 'postgres://a/b', replicas: ['postgres://a/c'] },
+      ['replicas[0]'],
+    ],
+    [
+      'both names of one thing',
+      { acquireTimeout: '1s', connectionTimeoutMillis: 5 },
+      ['acquireTimeout'],
+    ],
+    ['min above max', { min: 5, max: 2 }, ['min']],
+    ['a primary beside a host', { primary: 'postgres://a/b', host: 'c' }, ['host']],
+    [
+      'several at once',
+      { acquireTimeout: 5 as never, maxx: 3 } as never,
+      ['acquireTimeout', 'maxx'],
+    ],
+  ])('%s is refused, naming every fault', (_, options, paths) => {
+    let error: unknown;
+    try {
+      new ReplicaPool(options);
+    } catch (caught) {
+      error = caught;
+    }
+    expect(isShardlineError(error, 'CONFIG_INVALID')).toBe(true);
+    const faults = (error as { details: { faults: { path: string }[] } }).details.faults;
+    expect(faults.map(({ path }) => path)).toEqual(paths);
+  });
+
+  test('two servers that both take writes are refused, both of them', async () => {
+    const other = await startPostgres({ name: 'other-primary' });
+    const pool = new ReplicaPool({
+      primary: { connectionString: primary.url, name: 'primary' },
+      replicas: [{ connectionString: other.url, name: 'other' }],
+    });
+    pools.push(pool);
+    await until(async () => {
+      const error = await pool.query('CREATE TABLE IF NOT EXISTS split (id int)').catch((e) => e);
+      return isShardlineError(error, 'POOL_SPLIT_BRAIN');
+    });
+    expect(pool.health()).toMatchObject({ status: 'down', primary: undefined });
+    await other.stop();
+  });
+
+  test('an unreachable replica costs nothing but a note in the health', async () => {
+    const pool = new ReplicaPool({
+      primary: { connectionString: primary.url, name: 'primary' },
+      replicas: [{ host: '127.0.0.1', port: 1, user: 'postgres', name: 'gone' }],
+    });
+    pools.push(pool);
+    await pool.ready();
+    expect((await pool.query(WHERE)).rows[0].standby).toBe(false);
+    await until(() => pool.health().nodes[1]?.fault === 'unreachable');
+    expect(pool.health().status).toBe('degraded');
+  });
+});

@@ -92,6 +92,14 @@ export class Keyspace implements KeyspaceDefinition {
     this.slotOf = this.#slotFunction();
   }
 
+  /** One text per key, however it was written: what rows are matched by. */
+  canonical(key: ShardKey): string {
+    if (this.keyType === 'text') return String(key);
+    if (this.keyType === 'bigint') return String(BigInt(key));
+    const digits = String(key).toLowerCase().replaceAll('-', '');
+    return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  }
+
   /** How far the 64-bit hash is shifted to leave the slot. */
   get hashShift(): number {
     return this.#shift + 32;

@@ -31,6 +31,12 @@ CREATE TABLE shardline.guarded_table (
   PRIMARY KEY (table_schema, table_name)
 );
 
+-- Statements of `everywhere` that bore a name and were done here.
+CREATE TABLE shardline.applied_statement (
+  id text PRIMARY KEY,
+  applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- A guard reads these as whoever writes, so everybody may read them: they hold no secrets.
 GRANT USAGE ON SCHEMA shardline TO PUBLIC;
 GRANT SELECT ON shardline.ownership, shardline.slot_ownership, shardline.guarded_table TO PUBLIC;

@@ -1,4 +1,10 @@
-import { abortedError, type Clock, type ShardlineError, withDeadline } from '@shardline/core';
+import {
+  abortedError,
+  type Clock,
+  type ShardlineError,
+  sleep,
+  withDeadline,
+} from '@shardline/core';
 import type { Classifier } from './classify/statement.js';
 import type { StatementClass } from './classify/statement-class.js';
 import { poolError } from './errors.js';
@@ -120,7 +126,7 @@ export class ReplicaRouter implements Router {
       const position = monitor.state.nodes.get(name)?.position;
       return position !== undefined && (wanted === undefined || hasReached(position, wanted));
     });
-    const isProven = await proveSnapshot(
+    const proving = proveSnapshot(
       {
         clock,
         query: async (name, text, values) => {
@@ -132,8 +138,25 @@ export class ReplicaRouter implements Router {
       },
       { primary, replicas, snapshotXmax, timeoutMs, signal },
     );
-    if (!isProven) throw notProven(primary);
-    session?.proved(snapshotXmax);
+    const isProven = await proving.catch((error: unknown) =>
+      this.#onUnproven(error, primary, timeoutMs, signal),
+    );
+    if (isProven === false) throw notProven(primary);
+    if (isProven === true) session?.proved(snapshotXmax);
+  }
+
+  /** The primary could not say: it may not be the primary any more, so what is known is looked at anew. */
+  async #onUnproven(
+    error: unknown,
+    primary: string,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<undefined> {
+    if (signal?.aborted || timeoutMs <= RETRY_PAUSE_MS) throw notProven(primary, error);
+    const { monitor, clock } = this.#options;
+    monitor.panic();
+    await sleep(RETRY_PAUSE_MS, { signal, clock });
+    return undefined;
   }
 
   #leftMs({ deadlineMs }: RouteRequest): number {
@@ -183,9 +206,13 @@ function refused({ code, reason }: Refusal): ShardlineError {
   return poolError('POOL_NO_REPLICA', `The statement has no server to run on: ${reason}.`);
 }
 
-function notProven(primary: string): ShardlineError {
+/** Between two attempts to ask a primary that has just failed to answer. */
+const RETRY_PAUSE_MS = 20;
+
+function notProven(primary: string, cause?: unknown): ShardlineError {
   return poolError(
     'POOL_SESSION_UNSETTLED',
     `The primary ${primary} did not show in time what this session has seen on a replica.`,
+    cause === undefined ? {} : { cause },
   );
 }

@@ -22,6 +22,13 @@ export interface ServerLinkOptions {
   readonly onLost: () => void;
 }
 
+type SendArguments = [
+  connection: Connection,
+  text: string,
+  timeoutMs: number,
+  values?: readonly unknown[],
+];
+
 /** One server's watching connection. */
 export class ServerLink {
   readonly #options: ServerLinkOptions;
@@ -29,6 +36,7 @@ export class ServerLink {
   #dialing: Promise<Connection> | undefined;
   #underWay: Promise<ProbeResult> | undefined;
   #next: Promise<ProbeResult> | undefined;
+  #tail: Promise<void> = Promise.resolve();
   readonly #stopping = new AbortController();
 
   constructor(options: ServerLinkOptions) {
@@ -77,7 +85,15 @@ export class ServerLink {
     return readProbe(row);
   }
 
-  #run<Row>(
+  /** One statement after another: the driver will not take a second while one is under way. */
+  #run<Row>(...given: SendArguments): Promise<{ rows: Row[] }> {
+    const send = () => this.#send<Row>(...given);
+    const turn = this.#tail.then(send, send);
+    this.#tail = turn.then(noting, noting);
+    return turn;
+  }
+
+  #send<Row>(
     connection: Connection,
     text: string,
     timeoutMs: number,

@@ -37,7 +37,7 @@ export class Shard {
   }
 
   /** What speaks to the primary, whatever the pool would choose. */
-  readonly primary = {
+  readonly primary: { query(text: string, values?: readonly unknown[]): Promise<pg.QueryResult> } = {
     query: async (text: string, values: readonly unknown[] = []) =>
       this.pool.query({ text, values: [...values], target: 'primary' } as pg.QueryConfig),
   };

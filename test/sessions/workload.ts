@@ -42,6 +42,10 @@ const KEEP_SESSION = 0.6;
 /** New clients come all the time: they may read from replicas that older sessions are beyond. */
 const NEW_SESSION = 0.15;
 const WRITE = 0.25;
+/** Every other caller only reads: while commits hang, writers hang with them, and somebody has to look. */
+const READERS_EVERY = 2;
+/** Reads that insist on the primary, so that sessions come to it from replicas. */
+const PRIMARY_READ = 0.2;
 /** Callers think for a moment now and then, so that captures settle in some sessions and not in others. */
 const THINK = 0.3;
 
@@ -59,8 +63,8 @@ export function startWorkload(options: WorkloadOptions): Workload {
     errors: new Map(),
   };
   let isStopped = false;
-  const running = Array.from({ length: options.callers }, async () => {
-    const caller = new SessionCaller(options, counts);
+  const running = Array.from({ length: options.callers }, async (_, index) => {
+    const caller = new SessionCaller(options, counts, index % READERS_EVERY === 0);
     while (!isStopped) await caller.step();
   });
   return {
@@ -90,7 +94,10 @@ class SessionCaller {
   #state: string | undefined;
   static #states = 0;
 
-  constructor(options: WorkloadOptions, counts: WorkloadCounts) {
+  readonly #isReader: boolean;
+
+  constructor(options: WorkloadOptions, counts: WorkloadCounts, isReader: boolean) {
+    this.#isReader = isReader;
     this.#options = options;
     this.#counts = counts;
     this.#caller = options.recorder.caller();
@@ -103,7 +110,7 @@ class SessionCaller {
     if (random() < THINK) await new Promise((resolve) => setTimeout(resolve, random() * 15));
     if (random() < NEW_SESSION) this.#begin();
     else if (random() > KEEP_SESSION) await this.#hop();
-    await (random() < WRITE ? this.#write() : this.#read());
+    await (!this.#isReader && random() < WRITE ? this.#write() : this.#read());
   }
 
   /** Takes the token to another pool, as a client's next request does to another process. */
@@ -134,7 +141,9 @@ class SessionCaller {
     const text = 'SELECT version, inet_server_port() AS port FROM reading WHERE key = $1';
     const key = this.#key();
     const done = await this.#record('session-read', { key }, async () => {
-      const { rows } = await this.#session.run(() => this.#pool.query(text, [key]));
+      const insists = this.#options.random() < PRIMARY_READ;
+      const query = { text, values: [key], ...(insists ? { target: 'primary' as const } : {}) };
+      const { rows } = await this.#session.run(() => this.#pool.query(query));
       const { port, version } = rows[0];
       this.#counts.readsByPort.set(port, (this.#counts.readsByPort.get(port) ?? 0) + 1);
       return { version: Number(version), node: String(port) };

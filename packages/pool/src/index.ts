@@ -1,4 +1,7 @@
+export type { RouteHint, StatementClass, StatementKind } from './classify/statement-class.js';
 export { type PoolErrorCode, poolErrors } from './errors.js';
+export type { NodeHealth, PoolHealth } from './health.js';
+export type { NodePoolCounts } from './node/node-pool.js';
 export type {
   Balancing,
   NodeOptions,
@@ -6,4 +9,12 @@ export type {
   ReplicaPoolOptions,
   SessionOptions,
 } from './options.js';
-export { type ConnectCallback, ReplicaPool, type RoutedQueryConfig } from './replica-pool.js';
+export type { PoolSession } from './pool-session.js';
+export {
+  type ConnectCallback,
+  type LeakReport,
+  ReplicaPool,
+  type RoutedQueryConfig,
+} from './replica-pool.js';
+export type { RouteTarget } from './route/decide.js';
+export type { TargetedPool } from './targeted-pool.js';

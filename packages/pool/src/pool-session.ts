@@ -2,6 +2,7 @@ import type { Cluster } from './cluster.js';
 import { poolError } from './errors.js';
 import { runInSession } from './session/current-session.js';
 import { Session } from './session/session.js';
+import { NO_FLOOR } from './session/session-floor.js';
 import { openToken, sealToken } from './session/token.js';
 import type { PoolSettings } from './settings.js';
 
@@ -32,11 +33,17 @@ export class PoolSession {
   readonly #settings: PoolSettings;
 
   /** @internal Use `pool.session()`. */
-  constructor(owner: object, cluster: Cluster, settings: PoolSettings, token: string | undefined) {
+  constructor(
+    owner: object,
+    cluster: Cluster,
+    settings: PoolSettings,
+    token: string | undefined,
+    onBadToken: 'throw' | 'begin-at-primary',
+  ) {
     this.#owner = owner;
     this.#cluster = cluster;
     this.#settings = settings;
-    this.#session = token === undefined ? cluster.newSession() : this.#resume(token);
+    this.#session = token === undefined ? cluster.newSession() : this.#resume(token, onBadToken);
   }
 
   /** Runs work whose statements on this pool belong to the session. */
@@ -57,17 +64,24 @@ export class PoolSession {
     return sealToken({ systemIdentifier, floor, expiresAtMs }, signingKeys);
   }
 
-  #resume(token: string): Session {
+  #resume(token: string, onBadToken: 'throw' | 'begin-at-primary'): Session {
     const { systemIdentifier, newestPosition } = this.#cluster.monitor.state;
-    const { is, contents } = openToken(token, {
-      keys: this.#settings.signingKeys,
-      systemIdentifier,
-      newestPosition,
-      nowMs: this.#cluster.now(),
-    });
-    return is === 'valid'
-      ? this.#cluster.newSession(contents.floor)
-      : Session.claiming(this.#cluster.sessionSources(), contents.floor);
+    const sources = this.#cluster.sessionSources();
+    try {
+      const { is, contents } = openToken(token, {
+        keys: this.#settings.signingKeys,
+        systemIdentifier,
+        newestPosition,
+        nowMs: this.#cluster.now(),
+      });
+      return is === 'valid'
+        ? this.#cluster.newSession(contents.floor)
+        : Session.claiming(sources, contents.floor);
+    } catch (error) {
+      if (onBadToken === 'throw') throw error;
+      // Whoever sent it has lost only the knowledge of where it stood; the primary holds everything.
+      return Session.claiming(sources, NO_FLOOR);
+    }
   }
 
   async #systemIdentifier(): Promise<string> {

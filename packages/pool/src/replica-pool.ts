@@ -218,10 +218,16 @@ export class ReplicaPool extends BasePool {
   /**
    * Begins a session, or takes one up again by its token.
    *
+   * @param options.onBadToken what to do about a token that is malformed, forged or of another
+   * cluster: refuse it, or begin anew at the primary, which holds everything. @default 'throw'
    * @throws ShardlineError `POOL_TOKEN_MALFORMED`, `POOL_TOKEN_FORGED` or `POOL_TOKEN_FOREIGN`.
    */
-  session(token?: string): PoolSession {
-    return new PoolSession(this, this.#cluster, this.#settings, token);
+  session(
+    token?: string,
+    options: { readonly onBadToken?: 'throw' | 'begin-at-primary' } = {},
+  ): PoolSession {
+    const { onBadToken = 'throw' } = options;
+    return new PoolSession(this, this.#cluster, this.#settings, token, onBadToken);
   }
 
   /** Runs work in a session, by its token or as a new one; the session is what gives the next token. */

@@ -2,11 +2,12 @@ import { startTopology, type Topology } from '@shardline/testkit';
 import { type BettingServers, initialiseBetting, openBettingLayer } from '../layer.js';
 import { type LoadResult, runLoad } from './load.js';
 import type { Progress } from './progress.js';
-import type { DemoReport } from './report.js';
+import { type DemoReport, renderReport } from './report.js';
 import { loadUsers } from './seed.js';
-import { type ServiceProcess, startService } from './service-process.js';
+import { startServices } from './service-process.js';
 
 /** How large the demo is. */
+const SERVICES = 2;
 const USERS = 20_000;
 const REQUESTS = 6000;
 const READ_SHARE = 0.9;
@@ -35,11 +36,12 @@ export async function runDemo(context: DemoContext): Promise<DemoReport> {
   for (const [name, url] of Object.entries(topology.urls)) progress.note(`${name}: ${url}`);
 
   await prepare(servers, context);
-  const service = await startService(servers);
+  const services = await startServices(servers, SERVICES);
+  const urls = services.map(({ url }) => url);
   try {
-    progress.step(`Sending ${REQUESTS.toLocaleString('en')} requests to ${service.url}`);
+    progress.step(`Sending ${REQUESTS.toLocaleString('en')} requests to ${urls.join(' and ')}`);
     const load = await runLoad({
-      url: service.url,
+      urls,
       users: USERS,
       requests: REQUESTS,
       readShare: READ_SHARE,
@@ -47,11 +49,11 @@ export async function runDemo(context: DemoContext): Promise<DemoReport> {
       signal,
       onProgress: (done) => progress.tick(done, REQUESTS, 'requests answered'),
     });
-    const report = await makeReport(topology, service, load);
-    if (context.keep) await keepRunning(service, context);
+    const report = await makeReport(topology, urls, load);
+    if (context.keep) await keepRunning(urls, report, context);
     return report;
   } finally {
-    await service.stop();
+    await Promise.all(services.map((service) => service.stop()));
   }
 }
 
@@ -83,20 +85,16 @@ async function prepare(servers: BettingServers, { progress, signal }: DemoContex
 
 async function makeReport(
   topology: Topology,
-  service: ServiceProcess,
+  urls: readonly string[],
   load: LoadResult,
 ): Promise<DemoReport> {
-  const response = await fetch(`${service.url}/stats`);
-  const { users } = (await response.json()) as {
-    users: { lookups: number; l1: number; l2: number; l3: number };
-  };
+  const { lookups, l1, l2, l3 } = await cacheCounts(urls);
   const rowsPerShard = Object.fromEntries(
     await Promise.all(
       topology.shards.map(async ({ name, primary }) => [name, await countRows(primary)] as const),
     ),
   );
-  const share = (hits: number) => (users.lookups === 0 ? 0 : hits / users.lookups);
-  const { l1, l2, l3 } = users;
+  const share = (hits: number) => (lookups === 0 ? 0 : hits / lookups);
   return {
     users: USERS,
     rowsPerShard,
@@ -105,6 +103,17 @@ async function makeReport(
     load,
     checks: checksOf(rowsPerShard, load),
   };
+}
+
+/** What the cache of every process has counted, added up. */
+async function cacheCounts(urls: readonly string[]) {
+  const sum = { lookups: 0, l1: 0, l2: 0, l3: 0 };
+  for (const url of urls) {
+    const response = await fetch(`${url}/stats`);
+    const { users } = (await response.json()) as { users: typeof sum };
+    for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += users[name];
+  }
+  return sum;
 }
 
 type RowsPerShard = DemoReport['rowsPerShard'];
@@ -140,9 +149,14 @@ function checksOf(rowsPerShard: RowsPerShard, load: LoadResult): DemoReport['che
   ];
 }
 
-async function keepRunning(service: ServiceProcess, { progress, signal }: DemoContext) {
+async function keepRunning(
+  urls: readonly string[],
+  report: DemoReport,
+  { progress, signal }: DemoContext,
+): Promise<void> {
+  console.log(`\n${renderReport(report)}`);
   progress.step('Everything is left running; Ctrl-C ends it');
-  progress.note(`The service: ${service.url}/users/1`);
+  for (const url of urls) progress.note(`${url}/users/1`);
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });

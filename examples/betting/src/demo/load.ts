@@ -18,7 +18,8 @@ export interface LoadResult {
 
 /** What to ask for. */
 export interface LoadOptions {
-  readonly url: string;
+  /** The service's processes; each gets an equal share of the connections. */
+  readonly urls: readonly string[];
   readonly users: number;
   readonly requests: number;
   /** Share of requests that read a profile; the rest place a bet. */
@@ -38,36 +39,44 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const latency = createHistogram();
   const counts = { ok: 0, limited: 0, failed: 0, betsPlaced: 0 };
   const started = performance.now();
-  const finished = new Promise<autocannon.Result>((resolve, reject) => {
-    const instance = autocannon(
-      {
-        url: options.url,
-        connections: CONNECTIONS,
-        amount: options.requests,
-        timeout: 10,
-        requests: [{ setupRequest: nextRequest }],
-      },
-      (error, result) => (error === null ? resolve(result) : reject(error)),
-    );
-    options.signal.addEventListener('abort', () => instance.stop(), { once: true });
-    instance.on('response', (_client, statusCode, _bytes, responseTimeMs) => {
-      latency.record(Math.max(1, Math.round(responseTimeMs * MICROSECONDS_PER_MS)));
-      if (statusCode === 429) counts.limited += 1;
-      else if (statusCode >= 200 && statusCode < 300) counts.ok += 1;
-      else counts.failed += 1;
-      if (statusCode === 201) counts.betsPlaced += 1;
-      options.onProgress?.(counts.ok + counts.limited + counts.failed);
-    });
-  });
-  const { errors } = await finished;
+  const errors = await Promise.all(options.urls.map(sendShare));
   options.signal.throwIfAborted();
   return {
     requests: options.requests,
     ...counts,
-    failed: counts.failed + errors,
+    failed: counts.failed + errors.reduce((sum, each) => sum + each, 0),
     durationMs: performance.now() - started,
     ...percentiles(latency),
   };
+
+  /** One process's share of the requests; how many of them got no answer. */
+  function sendShare(url: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const instance = autocannon(
+        {
+          url,
+          connections: CONNECTIONS / options.urls.length,
+          amount: options.requests / options.urls.length,
+          timeout: 10,
+          requests: [{ setupRequest: nextRequest }],
+        },
+        (error, result) => (error === null ? resolve(result.errors) : reject(error)),
+      );
+      options.signal.addEventListener('abort', () => instance.stop(), { once: true });
+      instance.on('response', (_client, statusCode, _bytes, responseTimeMs) => {
+        latency.record(Math.max(1, Math.round(responseTimeMs * MICROSECONDS_PER_MS)));
+        count(statusCode);
+      });
+    });
+  }
+
+  function count(statusCode: number): void {
+    if (statusCode === 429) counts.limited += 1;
+    else if (statusCode >= 200 && statusCode < 300) counts.ok += 1;
+    else counts.failed += 1;
+    if (statusCode === 201) counts.betsPlaced += 1;
+    options.onProgress?.(counts.ok + counts.limited + counts.failed);
+  }
 
   function nextRequest(request: autocannon.Request): autocannon.Request {
     const userId = 1 + nextRank();

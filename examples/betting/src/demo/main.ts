@@ -29,7 +29,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const progress = new Progress();
 try {
   const report = await runDemo({ progress, keep: options.keep, signal: interrupted.signal });
-  console.log(`\n${renderReport(report)}`);
+  if (!options.keep) console.log(`\n${renderReport(report)}`);
   if (options.reportFile !== undefined) {
     await writeFile(options.reportFile, `${JSON.stringify(report, undefined, 2)}\n`);
     console.log(`\nThe report is in ${options.reportFile}.`);

@@ -12,8 +12,22 @@ export interface ServiceProcess {
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 10_000;
 
-/** Starts the service in a process of its own, as it would run in production. */
-export async function startService(servers: BettingServers): Promise<ServiceProcess> {
+/** Starts several processes of the service, as they would run behind a balancer. */
+export async function startServices(
+  servers: BettingServers,
+  count: number,
+): Promise<ServiceProcess[]> {
+  const starts = await Promise.allSettled(
+    Array.from({ length: count }, () => startService(servers)),
+  );
+  const started = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+  const failed = starts.find((start) => start.status === 'rejected');
+  if (failed === undefined) return started;
+  await Promise.all(started.map((service) => service.stop()));
+  throw failed.reason;
+}
+
+async function startService(servers: BettingServers): Promise<ServiceProcess> {
   const child = fork(fileURLToPath(new URL('../service-main.js', import.meta.url)), {
     env: { ...process.env, BETTING_SERVERS: JSON.stringify(servers), PORT: '0' },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

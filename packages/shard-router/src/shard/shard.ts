@@ -37,10 +37,11 @@ export class Shard {
   }
 
   /** What speaks to the primary, whatever the pool would choose. */
-  readonly primary: { query(text: string, values?: readonly unknown[]): Promise<pg.QueryResult> } = {
-    query: async (text: string, values: readonly unknown[] = []) =>
-      this.pool.query({ text, values: [...values], target: 'primary' } as pg.QueryConfig),
-  };
+  readonly primary: { query(text: string, values?: readonly unknown[]): Promise<pg.QueryResult> } =
+    {
+      query: async (text: string, values: readonly unknown[] = []) =>
+        this.pool.query({ text, values: [...values], target: 'primary' } as pg.QueryConfig),
+    };
 
   /**
    * Checks the shard unless that has been done.

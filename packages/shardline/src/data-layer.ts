@@ -91,7 +91,9 @@ export async function createDataLayer<const Definitions extends EntityDefinition
     if (cache !== undefined) opened.push(cache);
     const limiter = openLimiter(resolved);
     if (limiter !== undefined) opened.push(limiter);
-    await Promise.all([cache?.ready(), limiter?.ready()]);
+    // The limiter first: it names the Redis that cannot be reached, the cache waits for several tiers.
+    await limiter?.ready();
+    await cache?.ready();
     return new DataLayer<Definitions>(resolved, { router, cache, limiter });
   } catch (error) {
     await Promise.allSettled(opened.map((part) => part[Symbol.asyncDispose]()));

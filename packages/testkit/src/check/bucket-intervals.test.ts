@@ -109,6 +109,8 @@ it('names no more than twenty operations', () => {
 
 it('refuses a run that is too long to be summed exactly', () => {
   const policy = { capacity: 3, refillTokens: 1_000_003, refillIntervalMs: 1_000_000 };
+  const costly = admit('2', [0, 1], { cost: 9_007_199_254 });
+  expect(() => judge([admit('1', [0, 1]), costly], policy)).toThrow(/judge a shorter part/);
   const late = admit('2', [10_000_000_000, 10_000_000_001]);
   expect(() => judge([admit('1', [0, 1]), late], policy)).toThrow(/judge a shorter part/);
 });

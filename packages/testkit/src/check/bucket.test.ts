@@ -207,6 +207,20 @@ it('explains levels by what they can have been, and looks at nothing but checks'
   expect(over.violations[1]?.message).toContain('there were -1');
 });
 
+it('rounds a level down, also below nothing', () => {
+  const burst = ['1', '2', '3'].map((op) => check(op, 0, true));
+  const denied = (timeUs: number) => check('5', timeUs, false, { level: 7 });
+  const message = (...operations: Operation[]) => judge(operations).violations.at(-1)?.message;
+  expect(message(...burst, check('4', 0, true), denied(4))).toContain('there were -1');
+  expect(message(...burst, denied(4))).toContain('there were 0');
+  expect(message(...burst, denied(10))).toContain('there were 1');
+});
+
+it('measures an interval from its first check', () => {
+  const operations = ['1', '2', '3', '4'].map((op, index) => check(op, 100 + index * 2, true));
+  expect(judge(operations).violations[0]?.message).toContain('6 us, 4 tokens were admitted');
+});
+
 it('takes an unknown check into account from the stamp at which it began', () => {
   const last = check('3', 4, false);
   const operations = [check('1', 0, true), check('2', 1, true), last];

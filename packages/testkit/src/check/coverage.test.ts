@@ -44,6 +44,7 @@ describe('a run is worth judging when', () => {
 
   it('counts exactly, whatever the order of the operations', () => {
     const operations = [
+      call('6', [50, 60]),
       call('4', [20, 25]),
       call('3', [15, 20]),
       call('2', [2, 9]),
@@ -60,9 +61,9 @@ describe('a run is worth judging when', () => {
     expect(counted).toEqual({
       'states.copying': 3,
       'states.fencing': 3,
-      'states.done': 0,
-      'kinds.call': 4,
-      'outcomes.ok': 4,
+      'states.done': 1,
+      'kinds.call': 5,
+      'outcomes.ok': 5,
       'outcomes.fail': 1,
       'outcomes.info': 0,
       violations: 0,

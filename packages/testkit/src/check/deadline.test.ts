@@ -63,6 +63,8 @@ describe('deadlines are kept when', () => {
     const stalls = [stall(0, 50, 10), stall(90, 210, 100), stall(210, 220, 3), stall(400, 500, 90)];
     const operations = [call('1', [0, 200], 100), call('2', [0, 205], 100)];
     expect(judge(operations, stalls)).toMatchObject({ valid: true, counted: { excused: 2 } });
+    const fading = [stall(90, 150, 100), stall(150, 210, 3)];
+    expect(judge(operations, fading).valid).toBe(true);
     const renamed = stalls.map((event) => ({ ...event, name: 'hold' }));
     expect(judge(operations, renamed).valid).toBe(false);
   });

@@ -118,6 +118,20 @@ describe('a register is accepted when', () => {
     expect(rulesOf(checkRegister(history))).toEqual(['unknown-value-read']);
   });
 
+  it('operations are listed in any order', () => {
+    const operations = [
+      write('w3', [20, 21], 'c'),
+      read('r3', [24, 25], 'c'),
+      write('w1', [0, 1], 'a'),
+      read('r1', [4, 5], 'a'),
+      write('w2', [10, 11], 'b'),
+      read('r2', [14, 15], 'b'),
+    ];
+    expect(judge(...operations).valid).toBe(true);
+    const inside = write('w4', [2, 3], 'd');
+    expect(judge(...operations, inside).violations[0]?.operations).toContain('w1');
+  });
+
   it('other kinds of operations are in the history', () => {
     const verdict = judge(
       sample('c', 'call', [0, 1]),
@@ -126,12 +140,13 @@ describe('a register is accepted when', () => {
       write('w2', [0, 1], 'b', { outcome: 'info' }),
       write('w3', [0, 1], 'c', { outcome: 'info' }),
       write('w4', [0, 1], 'd', { outcome: 'fail' }),
+      write('w5', [0, 1], 'e'),
       read('r1', [0, 1], null, { outcome: 'fail' }),
     );
     expect(verdict.valid).toBe(true);
     expect(verdict.counted).toEqual({
       keys: 1,
-      writes: 4,
+      writes: 5,
       reads: 0,
       unknownWrites: 2,
       failedWrites: 1,

@@ -37,6 +37,13 @@ describe('an order of writes is accepted when', () => {
     ).toBe(true);
   });
 
+  it('unknown writes are listed in any order', () => {
+    const late = write('late', [5, 6], undefined, { outcome: 'info' });
+    const early = write('early', [2, 3], undefined, { outcome: 'info' });
+    const known = [write('a', [0, 1], 1), write('b', [4, 4], 3), write('c', [8, 9], 5)];
+    expect(judge(late, early, ...known).violations).toEqual([]);
+  });
+
   it('an unknown write took no version', () => {
     expect(
       judge(write('a', [0, 1], 1), write('b', [2, null], undefined), write('c', [8, 9], 2)).valid,
@@ -176,6 +183,18 @@ describe('an order of writes is rejected when', () => {
       ['version-against-time', 'a', 'd'],
       ['version-against-time', 'b', 'd'],
       ['version-gap', 'c'],
+    ]);
+  });
+
+  it('the latest beginning so far is not the first', () => {
+    const verdict = judge(
+      write('a', [0, 9], 1),
+      write('b', [6, 9], 2),
+      write('c', [0, 4], 3),
+      write('d', [0, 9], 4),
+    );
+    expect(verdict.violations.map(({ rule, operations }) => [rule, ...operations])).toEqual([
+      ['version-against-time', 'c', 'b'],
     ]);
   });
 

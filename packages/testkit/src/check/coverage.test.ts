@@ -42,6 +42,34 @@ describe('a run is worth judging when', () => {
     expect(verdict.counted).toMatchObject({ 'states.copying': 3, 'outcomes.info': 1 });
   });
 
+  it('counts exactly, whatever the order of the operations', () => {
+    const operations = [
+      call('6', [50, 60]),
+      call('4', [20, 25]),
+      call('3', [15, 20]),
+      call('2', [2, 9]),
+      call('1', [0, 10]),
+      call('5', [21, 22], { outcome: 'fail' }),
+    ];
+    const events = [...EVENTS, event('state without a subject', 5, { state: 'copying' })];
+    const subject = event('subject without a state', 12, { subject: 'm1' });
+    const { counted } = checkCoverage(historyOf(operations, [subject, ...events]), {
+      states: { copying: 0, fencing: 0, done: 0 },
+      kinds: { call: 0 },
+      outcomes: { ok: 0, fail: 0, info: 0 },
+    });
+    expect(counted).toEqual({
+      'states.copying': 3,
+      'states.fencing': 3,
+      'states.done': 1,
+      'kinds.call': 5,
+      'outcomes.ok': 5,
+      'outcomes.fail': 1,
+      'outcomes.info': 0,
+      violations: 0,
+    });
+  });
+
   it('a state was passed by several moves: their operations add up', () => {
     const twice = historyOf(OPERATIONS, [
       ...EVENTS,

@@ -59,6 +59,26 @@ describe('deadlines are kept when', () => {
     });
   });
 
+  it('other events and the stalls of other windows are in the history', () => {
+    const stalls = [stall(0, 50, 10), stall(90, 210, 100), stall(210, 220, 3), stall(400, 500, 90)];
+    const operations = [call('1', [0, 200], 100), call('2', [0, 205], 100)];
+    expect(judge(operations, stalls)).toMatchObject({ valid: true, counted: { excused: 2 } });
+    const fading = [stall(90, 150, 100), stall(150, 210, 3)];
+    expect(judge(operations, fading).valid).toBe(true);
+    const renamed = stalls.map((event) => ({ ...event, name: 'hold' }));
+    expect(judge(operations, renamed).valid).toBe(false);
+  });
+
+  it('a call that died is not counted among the late', () => {
+    const counted = judge([
+      call('1', [0, null], 100),
+      call('2', [0, 90], 100),
+      call('3', [0, 99], 98),
+    ]).counted;
+    expect(counted).toMatchObject({ diedFirst: 1, worstLatenessUs: 1000 });
+    expect(judge([call('2', [0, 90], 100)]).counted).toMatchObject({ worstLatenessUs: 0 });
+  });
+
   it('errors are declared', () => {
     const operations = [
       call('1', [0, 1], 100, { outcome: 'info', error: 'DEADLINE_EXCEEDED' }),

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseHistory, selectOperations } from './history.js';
 import { MalformedHistoryError } from './malformed-history-error.js';
+import { encodeRecord, type InvokeRecord } from './record.js';
 
 const begun = (op: string, atNs = 10, more = '') =>
   `{"type":"invoke","op":"${op}","process":"p","kind":"update","key":"k","atNs":"${atNs}"${more}}\n`;
@@ -59,6 +60,52 @@ describe('reading a history', () => {
     expect(parseHistory([{ source: 'a', text: cut }]).operations).toHaveLength(1);
   });
 
+  it('brings every field back as it was written', () => {
+    const fields = {
+      key: 'k',
+      keys: ['a', 'b'],
+      slot: 0,
+      value: null,
+      version: 0,
+      rows: [{ key: 'a' }, { key: 'b', version: 2, node: 'n' }],
+      count: 4,
+      parts: ['x', ''],
+      node: 'shard-a',
+      epoch: 7,
+      routing: 'leased',
+      tokenIn: ['t', 'u'],
+      tokenOut: 'v',
+      serverTimeUs: 1_700_000_000_000_000,
+      cost: 3,
+      allowed: false,
+      level: 9,
+      tier: 'L1',
+      sqlstate: '23505',
+      error: 'X',
+      deadlineNs: 2n ** 62n,
+      detail: { free: ['form'] },
+    } as const;
+    const record = { type: 'invoke', op: '1', process: 'p', kind: 'read', atNs: 5n } as const;
+    const written: InvokeRecord = { ...record, ...fields };
+    const { operations } = parseHistory([{ source: 'a', text: encodeRecord(written) }]);
+    const rest = { op: '1', process: 'p', recorder: 'a', kind: 'read', invokedNs: 5n };
+    expect(operations).toEqual([{ ...rest, ...fields, outcome: 'info', returnedNs: null }]);
+    const single = encodeRecord({ ...record, tokenIn: 't', key: undefined });
+    expect(parseHistory([{ source: 'a', text: single }]).operations[0]?.tokenIn).toBe('t');
+  });
+
+  it('orders events by time and takes the latest stamp as the last', () => {
+    const event = (atNs: number) => `{"type":"event","name":"e","atNs":"${atNs}"}\n`;
+    const history = parseHistory([{ source: 'a', text: event(9) + event(3) + event(5) }]);
+    expect(history.events.map((each) => each.atNs)).toEqual([3n, 5n, 9n]);
+    expect(history.lastSeenNs.get('a')).toBe(9n);
+  });
+
+  it('lets an operation end at the stamp at which it began', () => {
+    const text = begun('1', 10) + ended('1', 10);
+    expect(parseHistory([{ source: 'a', text }]).operations[0]?.outcome).toBe('ok');
+  });
+
   it('keeps nanoseconds exact beyond 2^53', () => {
     const text = begun('1').replace('"10"', '"9007199254740993"');
     expect(parseHistory([{ source: 'a', text }]).operations[0]?.invokedNs).toBe(9007199254740993n);
@@ -101,6 +148,29 @@ describe('a damaged history is refused', () => {
     'a misspelt field': [begun('1', 10, ',"vesrion":1'), /field "vesrion".*is not known/],
     'a field of the wrong type': [begun('1', 10, ',"version":"1"'), /field "version"/],
     'a negative version': [begun('1', 10, ',"version":-1'), /field "version"/],
+    'a text where texts are needed': [begun('1', 10, ',"keys":"a"'), /field "keys"/],
+    'a text among which one is none': [begun('1', 10, ',"parts":["a",1]'), /field "parts"/],
+    'a token that is none': [begun('1', 10, ',"tokenIn":7'), /field "tokenIn"/],
+    'an answer that is no boolean': [begun('1', 10, ',"allowed":"yes"'), /field "allowed"/],
+    'a value that is a number': [begun('1', 10, ',"value":7'), /field "value"/],
+    'a key that is a number': [begun('1', 10, ',"slot":1,"node":7'), /field "node"/],
+    'a routing that does not exist': [begun('1', 10, ',"routing":"odd"'), /field "routing"/],
+    'a detail that is a list': [begun('1', 10, ',"detail":[]'), /field "detail"/],
+    'a stamp with something behind it': [
+      begun('1', 10, ',"deadlineNs":"5x"'),
+      /field "deadlineNs"/,
+    ],
+    'a field that belongs to an event': [begun('1', 10, ',"delayNs":"5"'), /field "delayNs"/],
+    'rows one of which is none': [begun('1', 10, ',"rows":[{"key":"a"},7]'), /field "rows"/],
+    'a row without a key': [begun('1', 10, ',"rows":[{"version":1}]'), /field "rows"/],
+    'a row with a field of the wrong type': [
+      begun('1', 10, ',"rows":[{"key":"a","version":"1"}]'),
+      /field "rows"/,
+    ],
+    'a long line that is none, of which it shows the beginning': [
+      `${'x'.repeat(200)}\n`,
+      /not a line of JSON: "x{80}"$/,
+    ],
     'rows that are no rows': [begun('1', 10, ',"rows":[{"id":1}]'), /field "rows"/],
     'rows with a stray field': [begun('1', 10, ',"rows":[{"key":"a","x":1}]'), /field "rows"/],
     'a field named after the prototype': [begun('1', 10, ',"toString":1'), /field "toString"/],

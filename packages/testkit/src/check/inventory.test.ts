@@ -65,6 +65,15 @@ describe('an inventory is rejected when', () => {
     expect(verdict.violations.map((violation) => violation.message)).toEqual([message]);
   });
 
+  it('many things differ: they are told in the order of kind and name', () => {
+    const verdict = checkInventory({ b: [], a: [] }, { b: ['z', 'y'], a: ['x'] });
+    expect(verdict.violations.map((violation) => violation.message.split(' is ')[0])).toEqual([
+      'a: x',
+      'b: y',
+      'b: z',
+    ]);
+  });
+
   it('what may stay is of another kind, or what may stay has gone', () => {
     const after = { ...BEFORE, slots: ['kept'], roles: ['app'] };
     const options = { mayStay: { roles: ['kept', 'postgres'] } };

@@ -61,6 +61,11 @@ describe('the contents of shards are accepted when', () => {
     expect(verdict).toMatchObject({ valid: true, counted: { unknownPresent: 1 } });
   });
 
+  it('reads and calls are in the history', () => {
+    const operations = [...good.operations, sample('c', 'call', [0, 1])];
+    expect(judge(changed({ operations }))).toMatchObject({ valid: true, counted: { writes: 5 } });
+  });
+
   it('a write of several rows is there with all of them', () => {
     const operations = [write('1', 'X', 1, { parts: ['bet', 'balance'] })];
     const ledger = [entry('A', '1', 'X', 'bet'), entry('A', '1', 'X', 'balance')];
@@ -216,12 +221,41 @@ describe('the contents of shards are rejected when', () => {
     expect(rulesOf(judge(empty, { preloaded }))).toEqual(['row-lost']);
     const other = { ...empty, rows: [{ shard: 'b', key: 'y', version: 7, value: 'new' }] };
     expect(rulesOf(judge(other, { preloaded }))).toEqual(['row-unexplained']);
+    const renumbered = { ...empty, rows: [{ shard: 'b', key: 'y', version: 8, value: 'old' }] };
+    expect(rulesOf(judge(renumbered, { preloaded }))).toEqual([
+      'row-unexplained',
+      'write-half-present',
+    ]);
     const rewound = {
       operations: [write('1', 'y', 8)],
       ledger: [entry('b', '1', 'y')],
       rows: [{ shard: 'b', key: 'y', version: 7, value: 'old' }],
     };
     expect(rulesOf(judge(rewound, { preloaded }))).toEqual(['row-outdated', 'write-half-present']);
+  });
+
+  it('says where a failed write is, and which row of a write', () => {
+    const failed = changed({
+      ledger: [...good.ledger, entry('b', '5', 'y'), entry('A', '5', 'y')],
+    });
+    expect(judge(failed).violations[0]?.message).toBe(
+      'key y: op 5 (update, fail) had certainly failed, but is on b, A',
+    );
+    const ledger = [entry('b', '1', 'X', 'bet'), entry('A', '1', 'X', 'balance')];
+    const misplaced = { operations: inParts, ledger, rows: [row('A', 'X', 1, '1')] };
+    expect(judge(misplaced).violations[0]?.message).toBe(
+      'key X: op 1 (update), row bet, is on b, but A owns the key',
+    );
+  });
+
+  it('names no more than twenty writes of a key', () => {
+    const ops = Array.from({ length: 30 }, (_, index) => `${index + 1}`);
+    const verdict = judge({
+      operations: ops.map((op, index) => write(op, 'X', index + 1)),
+      ledger: ops.map((op) => entry('A', op, 'X')),
+      rows: [{ shard: 'A', key: 'X', version: 31, value: 'v.30' }],
+    });
+    expect(verdict.violations.at(-1)?.operations).toEqual(ops.slice(-20));
   });
 
   it('says where the copies are', () => {

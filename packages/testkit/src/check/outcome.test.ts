@@ -130,6 +130,44 @@ describe('what an error means', () => {
     expect(classifyError({ name: 'ReplyError', message: 'ERR something' }).outcome).toBe('info');
   });
 
+  it('takes an abort for unknown by its name alone, above a refused dial', () => {
+    for (const name of ['AbortError', 'TimeoutError']) {
+      const error = Object.assign(new Error('x', { cause: { code: 'ECONNREFUSED' } }), { name });
+      expect(classifyError(error)).toMatchObject({
+        outcome: 'info',
+        reason: `${name}: ended before the answer`,
+        error: name,
+      });
+    }
+    expect(classifyError({ code: 'LOST_IT', name: 'Odd' }).reason).toBe(
+      'LOST_IT: ended before the answer',
+    );
+  });
+
+  it('does not trip over fields of odd types', () => {
+    const odd = { code: 23505, name: 7, message: [], syscall: 8, errors: 'none' };
+    expect(classifyError(odd)).toMatchObject({
+      outcome: 'info',
+      sqlstate: undefined,
+      error: 'unnamed error',
+    });
+    expect(classifyError({ name: 'ReplyError', message: undefined }).outcome).toBe('info');
+    expect(classifyError({ syscall: 'connect' }).outcome).toBe('info');
+    expect(classifyError({ code: 'EIO', syscall: 'write' }).outcome).toBe('info');
+    expect(classifyError({ code: 'EIO', syscall: ['connect'] }).outcome).toBe('info');
+    expect(classifyError({ code: '', name: 'Named' }).error).toBe('Named');
+    expect(classifyError({ code: '', name: '' }).error).toBe('unnamed error');
+    expect(classifyError('text').error).toBe('text');
+  });
+
+  it('gives up on a chain of causes without an end', () => {
+    let error: unknown = { code: '23505' };
+    for (let depth = 0; depth < 14; depth += 1) error = { cause: error };
+    expect(classifyError(error).outcome).toBe('fail');
+    for (let depth = 0; depth < 5; depth += 1) error = { cause: error };
+    expect(classifyError(error).outcome).toBe('info');
+  });
+
   it('survives a cause that is its own cause', () => {
     const error: { code: string; cause?: unknown } = { code: '40001' };
     error.cause = error;
@@ -138,6 +176,16 @@ describe('what an error means', () => {
 });
 
 describe('what the answer to COMMIT means', () => {
+  it('is unknown if only one of several notices is that warning', () => {
+    const notices = [
+      { message: 'hello' },
+      { message: undefined },
+      { message: 'canceling wait for synchronous replication due to user request' },
+    ];
+    expect(classifyCommit({ command: 'COMMIT', notices })).toBe('info');
+    expect(classifyCommit({ command: 'COMMIT' })).toBe('ok');
+  });
+
   it('is ok when it says COMMIT', () => {
     expect(classifyCommit({ command: 'COMMIT', notices: [{ message: 'hello' }] })).toBe('ok');
   });

@@ -7,6 +7,7 @@ import type {
   OperationKind,
 } from './operation.js';
 import type { Outcome } from './outcome.js';
+import type { Verdict } from './verdict.js';
 
 const NANOSECONDS_PER_MICROSECOND = 1000;
 
@@ -58,8 +59,17 @@ export function historyOf(
   return { operations, events, lastSeenNs, tornSources: [] };
 }
 
-/** The rules that a verdict found broken, each once, in order. */
-export function rulesOf(verdict: { violations: readonly { rule: string }[] }): string[] {
+/** The rules that a verdict found broken, each once, in order, once each is seen to be explained. */
+export function rulesOf(verdict: Verdict): string[] {
+  for (const { rule, message } of verdict.violations) {
+    if (
+      typeof message !== 'string' ||
+      !/\w+ .*\w+/.test(message) ||
+      /undefined|NaN/.test(message)
+    ) {
+      throw new Error(`the violation of ${rule} is not explained: ${message}`);
+    }
+  }
   return [...new Set(verdict.violations.map((violation) => violation.rule))].sort();
 }
 
@@ -77,7 +87,7 @@ export function diceOf(seed: number): Dice {
   };
 }
 
-/** The seed of this run: `SHARDLINE_CHECK_SEED`, else the time. Print it in the test's title. */
+/** The seed of this run: `SHARDLINE_CHECK_SEED`, else the time. Every failure must show it. */
 export function runSeed(): number {
   const given = process.env['SHARDLINE_CHECK_SEED'];
   return given === undefined ? Date.now() % 2 ** 31 : Number(given);

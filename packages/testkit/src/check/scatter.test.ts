@@ -72,6 +72,31 @@ describe('a scatter is accepted when', () => {
     }
   });
 
+  it('rows are as new as what was acknowledged, or newer', () => {
+    const rows = (version: number | undefined) =>
+      sample('s', 'scatter', [4, 5], { rows: [{ key: 'a', version }] });
+    const writes = [
+      insert('1', [0, 1], 'a'),
+      sample('2', 'update', [2, 3], { key: 'a', value: 'x', version: 2 }),
+      sample('3', 'update', [2, 3], { key: 'a', value: 'y', version: 9, outcome: 'info' }),
+      sample('4', 'update', [2, 3], { key: 'a', value: 'z', version: 9, outcome: 'fail' }),
+      sample('5', 'update', [3, 4], { key: 'a', value: 'w', version: 3 }),
+      sample('6', 'update', [2, 3], { key: 'a', value: 'u' }),
+      sample('7', 'call', [2, 3]),
+    ];
+    for (const version of [2, 3, undefined]) {
+      expect(judge([...writes, rows(version)]).violations).toEqual([]);
+    }
+    expect(rulesOf(judge([...writes, rows(1)]))).toEqual(['row-stale']);
+  });
+
+  it.each([[['p']], [[]]])('a row of the population is deleted meanwhile: %j', (keys) => {
+    expect(judge([remove('1', [2, 4], 'p'), scatter([3, 5], keys)], ['p']).valid).toBe(true);
+    expect(judge([remove('1', [5, 6], 'p'), scatter([3, 5], keys)], ['p']).valid).toBe(true);
+    const later = judge([remove('1', [6, 7], 'p'), scatter([3, 5], keys)], ['p']);
+    expect(later.valid).toBe(keys.length === 1);
+  });
+
   it('it did not succeed: it claims nothing', () => {
     expect(
       judge([insert('1', [0, 1], 'a'), scatter([2, 3], [], { outcome: 'info' })]),
@@ -199,6 +224,30 @@ describe('a scatter is rejected when', () => {
     expect([...(verdict.violations[0]?.operations ?? [])].sort()).toEqual([...named].sort());
     expect(verdict.violations[0]?.message).toContain('op s (scatter)');
   });
+});
+
+it('explains what was counted, and which delete was forgotten', () => {
+  const writes = [insert('1', [0, 1], 'a'), insert('2', [3, 9], 'b')];
+  const message = (operations: Operation[]) => judge(operations, ['p']).violations[0]?.message;
+  expect(message([...writes, sample('s', 'scatter', [4, 5], { count: 4 })])).toBe(
+    'op s (scatter) counted 4 rows, but there were between 2 and 3',
+  );
+  expect(message([insert('1', [0, 1], 'a'), sample('s', 'scatter', [4, 5], { count: 1 })])).toBe(
+    'op s (scatter) counted 1 rows, but there were 2',
+  );
+  const twice = [
+    insert('1', [0, 1], 'a'),
+    remove('2', [2, 3], 'a'),
+    insert('3', [4, 5], 'a'),
+    remove('4', [6, 7], 'a'),
+    remove('5', [9, 12], 'a'),
+    scatter([8, 10], ['p', 'a']),
+  ];
+  expect(message(twice)).toBe(
+    'op s (scatter) returned key a, but op 4 (delete) had been acknowledged before it began',
+  );
+  const again = [insert('8', [5, 6], 'a'), insert('9', [0, 1], 'a'), scatter([4, 7], ['p'])];
+  expect(message(again)).toBe('op s (scatter) did not return key a, acknowledged by op 9 (insert)');
 });
 
 it('refuses a scatter that succeeded with neither rows nor a count', () => {

@@ -92,6 +92,34 @@ describe('sessions are accepted when', () => {
     ).toBe(true);
   });
 
+  it('a token of an operation that failed or is unknown stands for nothing', () => {
+    const verdict = judge(
+      write('w1', [0, 1], [undefined, 't1'], 4, { outcome: 'info' }),
+      write('w2', [0, 1], [undefined, 't2'], 4, { outcome: 'fail' }),
+      read('r1', [2, 3], ['t1'], 3),
+      read('r2', [2, 3], ['t2'], 3),
+    );
+    expect(verdict).toMatchObject({
+      valid: true,
+      counted: { operations: 2, observations: 2, strangeTokens: 2, tokens: 0 },
+    });
+  });
+
+  it('operations are in the session that show no version', () => {
+    const verdict = judge(
+      write('w', [0, 1], [undefined, 't1'], 4),
+      sample('i', 'invalidate', [2, 3], { key: 'k', tokenIn: 't1', tokenOut: 't2' }),
+      sample('s', 'scatter', [2, 3], { tokenIn: 't1', tokenOut: 't2', rows: [{ key: 'k' }] }),
+      sample('c', 'call', [2, 3], { tokenIn: 't1' }),
+      sample('r', 'read', [2, 3], { key: 'k', value: 'x' }),
+      read('q', [4, 5], ['t2'], 4),
+    );
+    expect(verdict).toMatchObject({
+      valid: true,
+      counted: { operations: 5, observations: 2, judged: 1, tokens: 2 },
+    });
+  });
+
   it('other keys are at other versions', () => {
     expect(
       judge(
@@ -206,6 +234,22 @@ describe('sessions are rejected when', () => {
     expect(verdict.violations).toHaveLength(1);
     expect(verdict.violations[0]?.operations).toEqual([op]);
     expect(verdict.violations[0]?.message).toContain(`seen by op ${by}`);
+  });
+
+  it('the operations are listed in any order', () => {
+    const read4 = read('r', [2, 3], ['t1'], 3);
+    const verdict = judge(read4, write('w', [0, 1], [undefined, 't1'], 4));
+    expect(rulesOf(verdict)).toEqual(['session-went-back']);
+    const touching = judge(read('r', [1, 2], ['t1'], 3), write('w', [0, 1], [undefined, 't1'], 4));
+    expect(rulesOf(touching)).toEqual(['session-went-back']);
+  });
+
+  it('a read of the primary goes back', () => {
+    const verdict = judge(
+      write('w', [0, 1], [undefined, 't1'], 4),
+      sample('r', 'read', [2, 3], { key: 'k', value: 'x', version: 3, tokenIn: 't1' }),
+    );
+    expect(rulesOf(verdict)).toEqual(['session-went-back']);
   });
 
   it('the token comes back at the very nanosecond in which it is presented', () => {

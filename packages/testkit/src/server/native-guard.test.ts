@@ -51,7 +51,7 @@ const native = describe.runIf(configuredBackend() !== 'containers');
 native('the guard', () => {
   test('ends everything when its parent is killed, processes of processes and frozen ones too', async () => {
     await using temporary = await ownTemporaryFolder();
-    const run = await startOtherRun({ name: 'orphan', replica: true }, temporary.path);
+    const run = await startOtherRun({ name: 'orphan', replica: true }, temporary);
     const [primary, replica] = run.servers;
     const client = new Client({ connectionString: primary?.url });
     client.on('error', () => {}); // Its server is about to be killed.
@@ -72,7 +72,7 @@ native('the guard', () => {
 
   test('that is itself killed has a successor that ends what it had started', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     const server = await startOnFreePort((port) => nativeBackend.start(listener(port)));
     const find = (text: string) =>
       descendantsOf(process.pid).find(({ command }) => command.startsWith(text));
@@ -215,7 +215,7 @@ native('ports', () => {
 
   test('a port is held while its server is down, and the file of a dead run is taken over', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     const port = await reservePort();
     await expect(reserveThisPort(port)).rejects.toThrow('taken');
     await releasePort(port);

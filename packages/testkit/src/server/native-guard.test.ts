@@ -17,6 +17,7 @@ import {
   reserveThisPort,
   startOnFreePort,
 } from './free-port.js';
+import { acquireGuard } from './guard.js';
 import { nativeBackend } from './native-backend.js';
 import type { ServerSpec } from './server.js';
 import { waitUntil } from './wait-until.js';
@@ -89,6 +90,28 @@ native('the guard', () => {
     // A new one takes over for whoever comes next.
     await using next = await startOnFreePort((port) => nativeBackend.start(listener(port)));
     expect(next.state).toBe('running');
+  });
+
+  test('keeps its parent alive while that waits for the end of a server, and no longer', async () => {
+    await using temporary = await ownTemporaryFolder();
+    const guard = acquireGuard();
+    const started = await guard.spawn({
+      program: '/bin/sleep',
+      arguments: ['600'],
+      environment: {},
+      folder: temporary.path,
+      logFile: join(temporary.path, 'log'),
+      endSignal: 'SIGKILL',
+    });
+    const pipes = () =>
+      process.getActiveResourcesInfo().filter((resource) => resource === 'PipeWrap').length;
+    const idle = pipes();
+    const ending = guard.exitOf(started);
+    expect(pipes()).toBe(idle + 1);
+    await guard.tree('kill', started.pid);
+    expect(await ending).toEqual({ code: null, signal: 'SIGKILL' });
+    expect(pipes()).toBe(idle);
+    await guard.release();
   });
 
   test('is gone when the last server is', async () => {

@@ -76,7 +76,7 @@ describe('a topology', () => {
 describe('the end of a topology', () => {
   test('leaves nothing, whatever state its servers are in', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     const servers = await startTopology({ shards: 2, replicasPerShard: 1, redis: 'sentinel' });
     const ports = servers.servers.map(({ port }) => port);
     await servers.shard(0).primary.kill();
@@ -89,7 +89,7 @@ describe('the end of a topology', () => {
 
   test('a start in which one server fails ends the others and tells why', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     const start = startTopology({
       shards: [
         { name: 'good', replicas: 1 },

@@ -47,7 +47,8 @@ export async function redisSession<T>(
       (command, ...args) => client.callBuffer(command, ...args),
     );
   } finally {
-    client.disconnect();
+    // On a connection that never came about, ioredis would wait two seconds for its end.
+    if (client.status !== 'end') client.disconnect();
   }
 }
 

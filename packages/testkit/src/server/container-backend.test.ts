@@ -42,7 +42,7 @@ describe.runIf(configuredBackend() === 'containers')('a container', () => {
 
   test('is removed when the run is killed by SIGKILL, without any reaper', async () => {
     await using temporary = await ownTemporaryFolder();
-    const run = await startOtherRun({ name: 'forsaken', replica: true }, temporary.path);
+    const run = await startOtherRun({ name: 'forsaken', replica: true }, temporary);
     expect(await containersNamed('-forsaken')).toHaveLength(2);
     await run.kill();
     await waitUntil(async () => (await containersNamed('-forsaken')).length === 0, {
@@ -52,7 +52,7 @@ describe.runIf(configuredBackend() === 'containers')('a container', () => {
 
   test('of an image that cannot be had names the image and its variable, and leaves nothing', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     process.env['SHARDLINE_POSTGRES_IMAGE'] = 'localhost:1/no/such-image:1';
     await expect(startPostgres({ name: 'imageless' })).rejects.toSatisfy(
       (error) =>

@@ -22,7 +22,10 @@ import type {
 /** A server process under guard. */
 export interface GuardedProcess {
   readonly pid: number;
-  /** Resolves when the process has ended, for whatever reason; never rejects. */
+  /**
+   * Resolves when the process has ended, for whatever reason; never rejects. It does not keep this
+   * process alive: whoever waits for it uses exitOf().
+   */
   readonly exited: Promise<ExitReport>;
 }
 
@@ -51,6 +54,8 @@ export class Guard {
   readonly #earlyExits = new Map<number, ExitReport>();
   readonly #leftovers = new Map<string, Leftover>();
   #holders = 0;
+  /** Ends of processes that someone waits for. */
+  #awaited = 0;
   #lastId = 0;
   #isOver = false;
 
@@ -103,6 +108,18 @@ export class Guard {
     return { pid, exited };
   }
 
+  /** Waits for the end of a process, and keeps this one alive until then. */
+  async exitOf(started: GuardedProcess): Promise<ExitReport> {
+    this.#awaited += 1;
+    this.#child.channel?.ref();
+    try {
+      return await started.exited;
+    } finally {
+      this.#awaited -= 1;
+      this.#unrefIfIdle();
+    }
+  }
+
   async signal(pid: number, signal: NodeJS.Signals): Promise<void> {
     await this.#ask({ type: 'signal', pid, signal });
   }
@@ -146,8 +163,12 @@ export class Guard {
   #settle(id: number): Pending | undefined {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
-    if (this.#pending.size === 0) this.#child.channel?.unref();
+    this.#unrefIfIdle();
     return pending;
+  }
+
+  #unrefIfIdle(): void {
+    if (this.#pending.size === 0 && this.#awaited === 0) this.#child.channel?.unref();
   }
 
   #hear(message: GuardMessage): void {

@@ -133,11 +133,13 @@ export abstract class ManagedServer implements Server {
       const log = `port ${this.port}: address already in use`;
       throw startError({ spec: this.spec, folder: this.folder, happened: 'was not started', log });
     }
+    let happened = 'could not be started';
     try {
       await this.launch();
+      happened = `did not serve within ${this.spec.readyWithin ?? '60s'}`;
       await this.#waitUntilReady();
     } catch (error) {
-      throw await this.#failure(error);
+      throw await this.#failure(error, happened);
     }
     this.#state = 'running';
   }
@@ -160,14 +162,11 @@ export abstract class ManagedServer implements Server {
     if (outcome === 'ended') throw new EndedTooSoon();
   }
 
-  async #failure(error: unknown): Promise<unknown> {
-    const { signal, readyWithin = '60s' } = this.spec;
+  async #failure(error: unknown, happened: string): Promise<unknown> {
     const hasEnded = error instanceof EndedTooSoon;
-    const happened = hasEnded
-      ? `ended before it served (${await this.describeEnd()})`
-      : `did not serve within ${readyWithin}`;
+    if (hasEnded) happened = `ended before it served (${await this.describeEnd()})`;
     await this.#killNow();
-    if (signal?.aborted === true) return error;
+    if (this.spec.signal?.aborted === true) return error;
     const log = await this.readLog();
     const cause = hasEnded ? {} : { cause: error };
     return startError({ spec: this.spec, folder: this.folder, happened, log, ...cause });

@@ -17,6 +17,7 @@ import {
   reserveThisPort,
   startOnFreePort,
 } from './free-port.js';
+import { acquireGuard } from './guard.js';
 import { nativeBackend } from './native-backend.js';
 import type { ServerSpec } from './server.js';
 import { waitUntil } from './wait-until.js';
@@ -51,7 +52,7 @@ const native = describe.runIf(configuredBackend() !== 'containers');
 native('the guard', () => {
   test('ends everything when its parent is killed, processes of processes and frozen ones too', async () => {
     await using temporary = await ownTemporaryFolder();
-    const run = await startOtherRun({ name: 'orphan', replica: true }, temporary.path);
+    const run = await startOtherRun({ name: 'orphan', replica: true }, temporary);
     const [primary, replica] = run.servers;
     const client = new Client({ connectionString: primary?.url });
     client.on('error', () => {}); // Its server is about to be killed.
@@ -72,7 +73,7 @@ native('the guard', () => {
 
   test('that is itself killed has a successor that ends what it had started', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     const server = await startOnFreePort((port) => nativeBackend.start(listener(port)));
     const find = (text: string) =>
       descendantsOf(process.pid).find(({ command }) => command.startsWith(text));
@@ -89,6 +90,28 @@ native('the guard', () => {
     // A new one takes over for whoever comes next.
     await using next = await startOnFreePort((port) => nativeBackend.start(listener(port)));
     expect(next.state).toBe('running');
+  });
+
+  test('keeps its parent alive while that waits for the end of a server, and no longer', async () => {
+    await using temporary = await ownTemporaryFolder();
+    const guard = acquireGuard();
+    const started = await guard.spawn({
+      program: '/bin/sleep',
+      arguments: ['600'],
+      environment: {},
+      folder: temporary.path,
+      logFile: join(temporary.path, 'log'),
+      endSignal: 'SIGKILL',
+    });
+    const pipes = () =>
+      process.getActiveResourcesInfo().filter((resource) => resource === 'PipeWrap').length;
+    const idle = pipes();
+    const ending = guard.exitOf(started);
+    expect(pipes()).toBe(idle + 1);
+    await guard.tree('kill', started.pid);
+    expect(await ending).toEqual({ code: null, signal: 'SIGKILL' });
+    expect(pipes()).toBe(idle);
+    await guard.release();
   });
 
   test('is gone when the last server is', async () => {
@@ -215,7 +238,7 @@ native('ports', () => {
 
   test('a port is held while its server is down, and the file of a dead run is taken over', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     const port = await reservePort();
     await expect(reserveThisPort(port)).rejects.toThrow('taken');
     await releasePort(port);

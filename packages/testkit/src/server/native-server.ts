@@ -66,7 +66,7 @@ export class NativeServer extends ManagedServer {
     const running = this.#process;
     if (running === undefined) return;
     await unlessGuardIsLost(this.#guard.tree('kill', running.pid));
-    await running.exited;
+    await this.#guard.exitOf(running);
   }
 
   protected async pause(): Promise<void> {

@@ -10,7 +10,7 @@ import { waitUntil } from './wait-until.js';
 describe('nothing is left', () => {
   test('after stop(): no folder, no port file, no listener, and the log can still be read', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     const postgres = await startPostgres({ name: 'brief' });
     const replica = await postgres.addReplica();
     await Promise.all([replica.stop(), postgres.stop()]);
@@ -25,7 +25,7 @@ describe('nothing is left', () => {
 
   test('after stop() of servers that were killed or frozen', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     const [killed, frozen] = await Promise.all([
       startPostgres({ name: 'killed' }),
       startPostgres({ name: 'frozen' }),
@@ -39,7 +39,7 @@ describe('nothing is left', () => {
 
   test('of a start that fails', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     await expect(startPostgres({ settings: { no_such_setting: 1 } })).rejects.toThrow(
       'unrecognized configuration parameter "no_such_setting"',
     );
@@ -49,7 +49,7 @@ describe('nothing is left', () => {
   test('of a replica whose start fails: neither its folder nor its slot', async () => {
     await using primary = await startPostgres();
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     await expect(primary.addReplica({ settings: { no_such_setting: 1 } })).rejects.toThrow(
       'no_such_setting',
     );
@@ -61,7 +61,7 @@ describe('nothing is left', () => {
 
   test('of a start that is given up', async () => {
     await using temporary = await ownTemporaryFolder();
-    using _used = useTemporaryFolder(temporary.path);
+    using _used = useTemporaryFolder(temporary);
     const controller = new AbortController();
     const starting = startPostgres({ name: 'unwanted', signal: controller.signal });
     await waitUntil(async () => (await temporary.list()).some((name) => name.includes('port')), {
@@ -74,7 +74,7 @@ describe('nothing is left', () => {
 
   test('after the run was killed by SIGKILL in the middle', async () => {
     await using temporary = await ownTemporaryFolder();
-    const run = await startOtherRun({ name: 'orphan', replica: true }, temporary.path);
+    const run = await startOtherRun({ name: 'orphan', replica: true }, temporary);
     expect(run.servers).toHaveLength(2);
     expect(await temporary.list()).not.toEqual([]);
     await run.kill();
@@ -91,7 +91,7 @@ describe('two runs side by side', () => {
   test('do not disturb each other, not even when one ends', async () => {
     await using temporary = await ownTemporaryFolder();
     const runs = await Promise.all(
-      ['left', 'right'].map((name) => startOtherRun({ name, replica: false }, temporary.path)),
+      ['left', 'right'].map((name) => startOtherRun({ name, replica: false }, temporary)),
     );
     const [left, right] = runs;
     const ports = runs.flatMap(({ servers }) => servers.map(({ port }) => port));

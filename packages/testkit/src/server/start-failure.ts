@@ -33,7 +33,7 @@ export function startError(failure: StartFailure): ShardlineError {
       more,
     );
   }
-  const last = cause === undefined ? '' : ` (last look: ${messageOf(rootOf(cause))})`;
+  const last = cause === undefined ? '' : ` (${messageOf(rootOf(cause))})`;
   const tail = lastLines(log, LOG_LINES);
   const words = tail === '' ? 'It logged nothing.' : `The end of its log:\n${indent(tail)}\n`;
   return new ShardlineError(

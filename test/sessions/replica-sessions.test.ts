@@ -60,6 +60,7 @@ describe(`sessions over delayed, frozen, killed and promoted servers (seed ${see
         primary: primary.url,
         replicas: [quick.url, slow.url, slowest.url],
         max: 6,
+        pipelining: i === 1,
         monitor: { interval: '200ms', panicInterval: '50ms', timeout: '500ms' },
         sessions: { signingKeys },
       });

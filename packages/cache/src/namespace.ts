@@ -134,7 +134,9 @@ export class CacheNamespace<Value = unknown> {
 
   /**
    * Puts a value into every tier, in place of whatever is there, and out of other processes' L1. With
-   * `write: 'through'` it goes to the source first. The value must be current as of this call. Within
+   * `write: 'through'` it goes to the source first, under a lease, and cannot overtake anybody else's
+   * write. With `aside` you vouch for the value: a change that another process makes between your reading it
+   * and this call is not seen, so prefer `invalidate` for what others write, too. Within
    * `cache.afterCommit` it is an invalidation that waits for the commit.
    *
    * @throws ShardlineError `CACHE_KEY_INVALID`, `CACHE_VALUE_INVALID`, `CACHE_STORE_FAILED`,

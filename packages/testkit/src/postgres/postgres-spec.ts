@@ -55,7 +55,7 @@ export function replicaOf(primary: {
         `${place.binary('pg_basebackup')} --host=${host} --port=${port} --username=postgres --pgdata=${data} --wal-method=stream --slot=${primary.slot} --checkpoint=fast --no-sync`,
         `cat >> ${data}/postgresql.auto.conf <<'END'\n${lines}END`,
         `touch ${data}/standby.signal`,
-      ].join(' &&\n'),
+      ].join('\n'),
   };
 }
 

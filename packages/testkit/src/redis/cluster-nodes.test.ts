@@ -134,6 +134,11 @@ ccc 127.0.0.1:7003@17003 slave aaa 0 0 1 connected`;
       }),
       /disagree about the slots/,
     ],
+    [
+      'one node has not heard that another is a replica',
+      views({ 7002: { nodes: parseClusterNodes(healthy.replace('slave aaa', 'master -')) } }),
+      /disagree about who follows whom/,
+    ],
   ])('is not there while %s', (_, seen, reason) => {
     expect(instability(seen)).toMatch(reason);
   });

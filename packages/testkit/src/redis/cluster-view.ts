@@ -48,6 +48,10 @@ export function instability(views: readonly ClusterView[]): string | undefined {
     if (slotMapText(view.nodes) !== slotMapText(first.nodes)) {
       return `nodes ${first.port} and ${view.port} disagree about the slots`;
     }
+    // Each node knows its own role first, so this also waits until the others have heard of it.
+    if (replicationText(view, running) !== replicationText(first, running)) {
+      return `nodes ${first.port} and ${view.port} disagree about who follows whom`;
+    }
   }
   return undefined;
 }
@@ -75,4 +79,14 @@ function faultOf(view: ClusterView, running: ReadonlySet<number>): string | unde
 function replicasOf(view: ClusterView, running: ReadonlySet<number>): number {
   const own = view.nodes.find((node) => node.port === view.port);
   return view.nodes.filter((node) => node.masterId === own?.id && running.has(node.port)).length;
+}
+
+/** Who follows whom among those that run, in one canonical text. */
+function replicationText(view: ClusterView, running: ReadonlySet<number>): string {
+  const ports = new Map(view.nodes.map((node) => [node.id, node.port]));
+  return view.nodes
+    .filter((node) => node.masterId !== undefined && running.has(node.port))
+    .map((node) => `${node.port}>${ports.get(node.masterId ?? '')}`)
+    .sort()
+    .join(' ');
 }

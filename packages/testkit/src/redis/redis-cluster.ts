@@ -1,4 +1,3 @@
-import type { Duration } from '@shardline/core';
 import { ShardlineError } from '@shardline/core';
 import { testkitErrors } from '../errors.js';
 import type { Endpoint } from '../server/server.js';
@@ -8,14 +7,8 @@ import { ownerOf } from './cluster-nodes.js';
 import { slotOf } from './cluster-slot.js';
 import { type ClusterView, clusterViewOf, instability } from './cluster-view.js';
 import type { RedisServer } from './redis-server.js';
+import { type RedisWait, WAIT_WITHIN } from './redis-wait.js';
 import { SlotMove } from './slot-move.js';
-
-/** How long and until when to wait. */
-export interface RedisWait {
-  /** @default '60s' */
-  readonly within?: Duration;
-  readonly signal?: AbortSignal;
-}
 
 /** A manual failover that was not carried out within this time is given up by Redis. */
 const MANUAL_FAILOVER_MS = 6_000;
@@ -92,7 +85,12 @@ export class RedisCluster implements AsyncDisposable {
         if (reason !== undefined) throw new Error(reason);
         return true;
       },
-      { what: `Redis Cluster ${this.name} to be stable`, within: '60s', everyMs: 50, ...options },
+      {
+        what: `Redis Cluster ${this.name} to be stable`,
+        within: WAIT_WITHIN,
+        everyMs: 50,
+        ...options,
+      },
     );
   }
 
@@ -109,7 +107,7 @@ export class RedisCluster implements AsyncDisposable {
       },
       {
         what: `a replica of ${former.name} to take over`,
-        within: '60s',
+        within: WAIT_WITHIN,
         everyMs: 50,
         ...options,
       },
@@ -135,7 +133,7 @@ export class RedisCluster implements AsyncDisposable {
         }
         return false;
       },
-      { what: `${replica.name} to take over from ${master.name}`, within: '60s', ...options },
+      { what: `${replica.name} to take over from ${master.name}`, within: WAIT_WITHIN, ...options },
     );
     return replica;
   }

@@ -63,6 +63,19 @@ export const redisCommonEntries = {
   signal: v.optional(v.instance(AbortSignal)),
 };
 
+/**
+ * A Sentinel rewrites its file with the password bare, and then cannot read it (seen with 7.0.15).
+ */
+export const sentinelPassword = v.optional(
+  v.pipe(
+    v.string(),
+    v.regex(
+      /^[^\s"'\\]+$/,
+      'must be without spaces, quotes and backslashes: a Sentinel cannot keep them',
+    ),
+  ),
+);
+
 const userName = v.pipe(v.string(), v.regex(/^[^\s]+$/, 'is no name of a user'));
 
 export const redisOptionsSchema = v.strictObject({

@@ -8,7 +8,7 @@ describe('a Sentinel group', () => {
   let group: RedisSentinel;
 
   beforeAll(async () => {
-    group = await startRedisSentinel({ password: 'shared "secret"', masterName: 'bets' });
+    group = await startRedisSentinel({ password: 'shared-secret', masterName: 'bets' });
   });
   afterAll(async () => group?.stop());
 
@@ -117,10 +117,12 @@ it('leaves nothing of a group behind', async () => {
 it('names every fault of its options at once', async () => {
   const failure = await startRedisSentinel({
     sentinels: 0,
+    password: 'two words',
     masterName: 'two words',
     downAfter: '5ms',
   }).catch((error) => error);
   expect(failure.message).toMatch(/sentinels: /);
   expect(failure.message).toMatch(/masterName: /);
+  expect(failure.message).toMatch(/password: .*Sentinel/);
   expect(failure.message).toMatch(/downAfter: /);
 });

@@ -58,9 +58,10 @@ export class SlotMove {
 
   /** Takes the keys back and leaves the slot where it was. */
   async abandon(): Promise<void> {
+    // The source first: while it gives the slot away it takes no key of it.
+    await this.from.command('CLUSTER', 'SETSLOT', this.slot, 'STABLE');
     await moveKeys(this.to, this.from, this.slot);
     await this.to.command('CLUSTER', 'SETSLOT', this.slot, 'STABLE');
-    await this.from.command('CLUSTER', 'SETSLOT', this.slot, 'STABLE');
   }
 
   #untilKnown(within: Duration): Promise<boolean> {

@@ -12,9 +12,11 @@ import {
   type RedisCommonOptions,
   type RedisSettings,
   redisCommonEntries,
+  sentinelPassword,
 } from './redis-options.js';
 import { RedisSentinel } from './redis-sentinel.js';
 import { RedisServer } from './redis-server.js';
+import { SentinelServer } from './sentinel-server.js';
 
 /** How a Sentinel group is started. */
 export interface RedisSentinelOptions extends RedisCommonOptions {
@@ -35,6 +37,7 @@ export interface RedisSentinelOptions extends RedisCommonOptions {
 const schema = v.strictObject({
   name: v.optional(serverNameOption, 'redis-sentinel'),
   ...redisCommonEntries,
+  password: sentinelPassword,
   replicas: v.optional(integerOption(0, 8), 2),
   sentinels: v.optional(integerOption(1, 9), 3),
   quorum: v.optional(integerOption(1, 9)),
@@ -81,7 +84,9 @@ export async function startRedisSentinel(
     // A Sentinel looks for replicas every ten seconds: they had better be there at its first look.
     await replicating(primary, checked.replicas);
     const sentinels = await startTogether(
-      range(checked.sentinels).map((index) => () => startOne(backend, checked, index, primary)),
+      range(checked.sentinels).map(
+        (index) => () => startSentinel(backend, checked, index, primary),
+      ),
     );
     started.push(...sentinels);
     const { name, masterName, signal } = checked;
@@ -134,7 +139,7 @@ async function startServer(
   return new RedisServer(server, access);
 }
 
-async function startOne(
+async function startSentinel(
   backend: Backend,
   options: SentinelOptions,
   index: number,
@@ -157,7 +162,14 @@ async function startOne(
         }),
     }),
   );
-  return new RedisServer(server, {});
+  const sentinel = new SentinelServer(server);
+  try {
+    await sentinel.hurry();
+    return sentinel;
+  } catch (error) {
+    await sentinel.stop();
+    throw error;
+  }
 }
 
 function replicating(primary: RedisServer, replicas: number): Promise<boolean> {

@@ -1,9 +1,11 @@
 import { ShardlineError } from '@shardline/core';
 import { binaryMissing, lookForBinaries } from '../binaries/find-binaries.js';
 import { testkitErrors } from '../errors.js';
-import { containerBackend, isEngineReachable } from './container-backend.js';
+import { containerBackend } from './container-backend.js';
+import { whyNoEngine } from './container-engine.js';
 import { nativeBackend } from './native-backend.js';
 import type { Backend, ServerKind } from './server.js';
+import { messageOf } from './wait-until.js';
 
 /** How servers are run. */
 export type BackendName = Backend['name'];
@@ -27,7 +29,7 @@ export function configuredBackend(
  * their programs can be had; else a Docker engine.
  *
  * @throws ShardlineError `TESTKIT_BACKEND_UNKNOWN`, `TESTKIT_ENGINE_MISSING`, or
- * `TESTKIT_BINARY_MISSING`, which says what to install.
+ * `TESTKIT_BINARY_MISSING` or `TESTKIT_UNPACK_FAILED`, which say what to install.
  */
 export async function chooseBackend(
   kind: ServerKind,
@@ -36,13 +38,20 @@ export async function chooseBackend(
   const configured = configuredBackend();
   if (configured === 'native') return nativeBackend;
   if (configured === 'containers') {
-    if (await isEngineReachable()) return containerBackend;
+    const cause = await whyNoEngine();
+    if (cause === undefined) return containerBackend;
     throw new ShardlineError(
       testkitErrors.TESTKIT_ENGINE_MISSING,
-      'SHARDLINE_BACKEND asks for containers, but no Docker engine answers.',
+      `SHARDLINE_BACKEND asks for containers, but no Docker engine answers: ${messageOf(cause)}.`,
+      { cause },
     );
   }
-  if ((await lookForBinaries(kind, options)) !== undefined) return nativeBackend;
-  if (await isEngineReachable()) return containerBackend;
-  throw binaryMissing(kind, options.version);
+  let reason: unknown = binaryMissing(kind, options.version);
+  try {
+    if ((await lookForBinaries(kind, options)) !== undefined) return nativeBackend;
+  } catch (error) {
+    reason = error; // A package archive out of reach does not matter where there is an engine.
+  }
+  if ((await whyNoEngine()) === undefined) return containerBackend;
+  throw reason;
 }

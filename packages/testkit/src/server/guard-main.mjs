@@ -125,6 +125,8 @@ function start(order) {
       servers.set(pid, { endSignal: order.endSignal });
       child.once('exit', (code, signal) => {
         servers.delete(pid);
+        // What it had started and left behind, such as a fork that saves to disk, is of its group.
+        signalIfAlive(-pid, 'SIGKILL');
         tell({ type: 'exit', pid, code, signal });
       });
     }
@@ -296,17 +298,24 @@ async function until(condition, limitMs) {
   return true;
 }
 
+/** @param {number} root @param {NodeJS.Signals} endSignal */
+async function endServer(root, endSignal) {
+  if (endSignal === 'SIGKILL') return killTree(root);
+  // Once the root is gone nothing tells any more who was under it.
+  const tree = treeOf(root);
+  signalIfAlive(root, endSignal);
+  continueTree(root);
+  await until(() => tree.every(isGone), GRACE_MS);
+  await killTree(root);
+  for (const pid of tree) signalIfAlive(pid, 'SIGKILL');
+  await until(() => tree.every(isGone), GRACE_MS);
+}
+
 async function endAll() {
   if (isEnding) return;
   isEnding = true;
   setTimeout(() => process.exit(1), CLEANUP_LIMIT_MS).unref();
-  const ending = [...servers];
-  for (const [pid, { endSignal }] of ending) {
-    signalIfAlive(pid, endSignal);
-    continueTree(pid);
-  }
-  await until(() => ending.every(([pid]) => isGone(pid)), GRACE_MS);
-  await Promise.allSettled(ending.map(([pid]) => killTree(pid)));
+  await Promise.allSettled([...servers].map(([pid, { endSignal }]) => endServer(pid, endSignal)));
   // One that cannot be removed must not keep the others.
   await Promise.allSettled([...leftovers.values()].map(remove));
   removeSharedMemory();

@@ -1,140 +1,34 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Duration, isShardlineError, ShardlineError } from '@shardline/core';
-import { testkitErrors } from '../errors.js';
+import { isShardlineError } from '@shardline/core';
 import { releasePort } from './free-port.js';
 import type { ExitReport, Guard, GuardedProcess } from './guard.js';
-import { isPortFree } from './port-probe.js';
-import { SerialQueue } from './serial-queue.js';
-import type { LocalPlace, Server, ServerSpec, ServerState } from './server.js';
-import { lastLines, startError } from './start-failure.js';
-import { waitUntil } from './wait-until.js';
+import { KEPT_LOG_BYTES, ManagedServer } from './managed-server.js';
+import type { LocalPlace, ServerSpec } from './server.js';
 
-/** Enough for an orderly end with open transactions; then the kernel ends it. */
-const SHUTDOWN_WITHIN: Duration = '20s';
-const END_WITHIN: Duration = '5s';
-/** Of the log that is kept in memory once the folder is gone. */
-const KEPT_LOG_BYTES = 256 * 1024;
-
-/**
- * One process with its folder.
- *
- * Its operations run one after the other, so a kill() that is called during a restart() waits for
- * the restart to end. An exit that nobody asked for turns `running` into `down` at once.
- */
-export class NativeServer implements Server {
-  readonly host = '127.0.0.1';
+/** One process of this machine with its folder, under the guard. */
+export class NativeServer extends ManagedServer {
   readonly #guard: Guard;
   readonly #place: LocalPlace;
-  readonly #spec: ServerSpec;
-  readonly #operations = new SerialQueue();
-  #state: ServerState = 'down';
   #process: GuardedProcess | undefined;
   #lastExit: ExitReport | undefined;
-  #keptLog: string | undefined;
 
   constructor(guard: Guard, place: LocalPlace, spec: ServerSpec) {
+    super(spec);
     this.#guard = guard;
     this.#place = place;
-    this.#spec = spec;
-  }
-
-  get name(): string {
-    return this.#spec.name;
-  }
-
-  get port(): number {
-    return this.#spec.port;
-  }
-
-  get state(): ServerState {
-    return this.#state;
   }
 
   get pid(): number | undefined {
     return this.#process?.pid;
   }
 
-  /** The first start: the backend's business. */
-  start(): Promise<void> {
-    return this.#operations.run(() => this.#launch());
+  protected get folder(): string {
+    return this.#place.folder;
   }
 
-  kill(): Promise<void> {
-    return this.#operations.run(() => this.#killNow('kill'));
-  }
-
-  freeze(): Promise<void> {
-    return this.#operations.run(async () => {
-      if (this.#state === 'frozen') return;
-      await this.#guard.tree('freeze', this.#runningPid('freeze'));
-      this.#state = 'frozen';
-    });
-  }
-
-  thaw(): Promise<void> {
-    return this.#operations.run(async () => {
-      await this.#guard.tree('thaw', this.#runningPid('thaw'));
-      this.#state = 'running';
-    });
-  }
-
-  shutdown(): Promise<void> {
-    return this.#operations.run(async () => {
-      this.#expectNotRemoved('shut down');
-      await this.#end(this.#spec.shutdownSignal ?? 'SIGTERM', SHUTDOWN_WITHIN);
-    });
-  }
-
-  restart(): Promise<void> {
-    return this.#operations.run(async () => {
-      this.#expectNotRemoved('restart');
-      await this.#end(this.#spec.shutdownSignal ?? 'SIGTERM', SHUTDOWN_WITHIN);
-      await this.#launch();
-    });
-  }
-
-  stop(): Promise<void> {
-    return this.#operations.run(async () => {
-      if (this.#state === 'removed') return;
-      await this.#end(this.#spec.endSignal ?? 'SIGKILL', END_WITHIN);
-      this.#keptLog = await this.#readLog();
-      this.#state = 'removed';
-      await unlessGuardIsLost(this.#guard.remove({ kind: 'path', path: this.#place.folder }));
-      await releasePort(this.port);
-      await this.#guard.release();
-    });
-  }
-
-  async logs(lines?: number): Promise<string> {
-    const text = this.#keptLog ?? (await this.#readLog());
-    return lines === undefined ? text : lastLines(text, lines);
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop();
-  }
-
-  async #launch(): Promise<void> {
-    if (!(await isPortFree(this.port))) {
-      throw startError({
-        spec: this.#spec,
-        folder: this.#place.folder,
-        happened: 'could not be started',
-        log: `bind: port ${this.port} is in use by another program`,
-      });
-    }
-    await this.#spawn();
-    try {
-      await this.#waitUntilReady();
-    } catch (error) {
-      await this.#failStart(error);
-    }
-    this.#state = 'running';
-  }
-
-  async #spawn(): Promise<void> {
-    const [program = '', ...args] = this.#spec.command(this.#place);
+  protected async launch(): Promise<void> {
+    const [program = '', ...args] = this.spec.command(this.#place);
     const started = await this.#guard.spawn({
       program,
       arguments: args,
@@ -144,107 +38,56 @@ export class NativeServer implements Server {
         LC_ALL: 'C',
         TZ: 'UTC',
         ...this.#place.environment,
-        ...this.#spec.environment,
+        ...this.spec.environment,
       },
-      folder: this.#place.folder,
+      folder: this.folder,
       logFile: this.#logFile,
-      endSignal: this.#spec.endSignal ?? 'SIGKILL',
+      endSignal: this.spec.endSignal ?? 'SIGKILL',
       ...this.#place.owner,
     });
     this.#process = started;
-    this.#lastExit = undefined;
     void started.exited.then((report) => {
-      if (this.#process !== started) return;
       this.#process = undefined;
       this.#lastExit = report;
-      if (this.#state !== 'removed') this.#state = 'down';
+      this.noteEnd();
     });
   }
 
-  async #waitUntilReady(): Promise<void> {
-    const { name, isReady, readyWithin = '60s', signal } = this.#spec;
-    await waitUntil(
-      async () => {
-        if (this.#process === undefined) return 'ended' as const;
-        const ready = await isReady({ host: this.host, port: this.port });
-        // Another program's server may answer on the port of ours, which could not get it.
-        return this.#process === undefined ? ('ended' as const) : ready;
-      },
-      {
-        what: `server ${name} to serve`,
-        within: readyWithin,
-        ...(signal === undefined ? {} : { signal }),
-      },
-    );
-    if (this.#process === undefined) throw new EndedTooSoon();
+  protected hasEnded(): Promise<boolean> {
+    return Promise.resolve(this.#process === undefined);
   }
 
-  async #failStart(error: unknown): Promise<never> {
-    const report = this.#lastExit;
-    await this.#killNow('end');
-    if (this.#spec.signal?.aborted === true) throw error;
-    const hasEnded = error instanceof EndedTooSoon;
-    throw startError({
-      spec: this.#spec,
-      folder: this.#place.folder,
-      happened: hasEnded
-        ? `ended before it served (${describeExit(report)})`
-        : `did not serve within ${this.#spec.readyWithin ?? '60s'}`,
-      log: await this.#readLog(),
-      ...(hasEnded ? {} : { cause: error }),
-    });
+  protected describeEnd(): Promise<string> {
+    const { code, signal } = this.#lastExit ?? { code: null, signal: null };
+    return Promise.resolve(signal === null ? `exit code ${code}` : `signal ${signal}`);
   }
 
-  async #killNow(verb: string): Promise<void> {
-    this.#expectNotRemoved(verb);
+  protected async killAll(): Promise<void> {
     const running = this.#process;
     if (running === undefined) return;
     await unlessGuardIsLost(this.#guard.tree('kill', running.pid));
     await running.exited;
-    this.#process = undefined;
-    this.#state = 'down';
   }
 
-  /** Signals it and waits; if that does not help in time, kills it. */
-  async #end(signal: NodeJS.Signals, within: Duration): Promise<void> {
-    const running = this.#process;
-    if (running === undefined) return;
-    if (signal === 'SIGKILL') return this.#killNow('end');
-    try {
-      await this.#guard.signal(running.pid, signal);
-      if (this.#state === 'frozen') await this.#guard.tree('thaw', running.pid);
-      await waitUntil(() => this.#process !== running, {
-        what: `server ${this.name} to end`,
-        within,
-      });
-    } catch {
-      // It is gone already, or it does not obey: both end here.
-      await this.#killNow('end');
-    }
+  protected async pause(): Promise<void> {
+    if (this.#process !== undefined) await this.#guard.tree('freeze', this.#process.pid);
   }
 
-  #runningPid(verb: string): number {
-    this.#expectNotRemoved(verb);
-    if (this.#process !== undefined) return this.#process.pid;
-    throw new ShardlineError(
-      testkitErrors.TESTKIT_SERVER_STATE,
-      `Server ${this.name} is down: there is nothing to ${verb}.`,
-    );
+  protected async resume(): Promise<void> {
+    if (this.#process !== undefined) await this.#guard.tree('thaw', this.#process.pid);
   }
 
-  #expectNotRemoved(verb: string): void {
-    if (this.#state !== 'removed') return;
-    throw new ShardlineError(
-      testkitErrors.TESTKIT_SERVER_STATE,
-      `Server ${this.name} was removed by stop(): there is nothing to ${verb}.`,
-    );
+  protected async sendSignal(signal: NodeJS.Signals): Promise<void> {
+    if (this.#process !== undefined) await this.#guard.signal(this.#process.pid, signal);
   }
 
-  get #logFile(): string {
-    return join(this.#place.folder, 'server.log');
+  protected async removeAll(): Promise<void> {
+    await unlessGuardIsLost(this.#guard.remove({ kind: 'path', path: this.folder }));
+    await releasePort(this.port);
+    await this.#guard.release();
   }
 
-  async #readLog(): Promise<string> {
+  protected async readLog(): Promise<string> {
     try {
       const { size } = await stat(this.#logFile);
       const length = Math.min(size, KEPT_LOG_BYTES);
@@ -259,13 +102,10 @@ export class NativeServer implements Server {
       return ''; // Never started, or its folder went with a lost guard.
     }
   }
-}
 
-class EndedTooSoon extends Error {}
-
-function describeExit(report: ExitReport | undefined): string {
-  if (report === undefined) return 'for a reason unknown';
-  return report.signal === null ? `exit code ${report.code}` : `signal ${report.signal}`;
+  get #logFile(): string {
+    return join(this.folder, 'server.log');
+  }
 }
 
 /** A guard that is lost has a successor, which ends and removes all that it knew. */

@@ -1,9 +1,7 @@
 import { systemClock } from '@shardline/core';
 import { openRedis, type RedisConnection } from '@shardline/core/redis';
+import { startMemcached, startRedis, startRedisCluster } from '@shardline/testkit';
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { startMemcached } from '../../../testkit/src/memcached/memcached-server.js';
-import { startRedis } from '../../../testkit/src/redis/redis-server.js';
-import { startRedisCluster } from '../../../testkit/src/redis/start-redis-cluster.js';
 import { MemcachedTier } from './memcached/memcached-tier.js';
 import { SafeMemjs } from './memcached/safe-memjs.js';
 import { RedisTier } from './redis/redis-tier.js';

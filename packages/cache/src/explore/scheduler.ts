@@ -1,4 +1,4 @@
-import { type Clock, ManualClock } from '@shardline/core';
+import { ManualClock } from '@shardline/core';
 
 /**
  * Runs one scenario in every order in which its steps can happen.
@@ -159,5 +159,3 @@ function seeded(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
-
-export type { Clock };

@@ -198,6 +198,14 @@ const expiredLease: Actors = {
     })(),
   ],
 };
+/** Every copy is beyond its ttl and may be shown while one reader refreshes it. */
+const staleAndChange: Actors = {
+  before: async (world, one) => {
+    await world.read(one);
+    await world.scheduler.clock.advance(20);
+  },
+  at: (world, one, two) => [world.read(one), world.read(two), world.change(two)],
+};
 const cutBus: Actors = {
   before: (world, one) => world.read(one),
   at: (world, one, two) => [
@@ -239,6 +247,11 @@ const two: Setup = { tiers: ['l1', 'l2'], options: bounded };
 const strictThree: Setup = { tiers: ['l2', 'l3'], options: strict };
 const strictTwo: Setup = { tiers: ['l2'], options: strict };
 
+function swr(setup: Setup): Setup {
+  const stale = { ttl: '10ms', jitter: 0, staleWhileRevalidate: '1h' } as const;
+  return { ...setup, options: { ...setup.options, ...stale } };
+}
+
 function through(setup: Setup): Setup {
   return { ...setup, options: { ...setup.options, write: 'through' } };
 }
@@ -259,6 +272,8 @@ const cases: readonly (readonly [string, Setup, Actors])[] = [
   ['two promotions against a change', three, twoPromotionsAndChange],
   ['a lease that expires', three, expiredLease],
   ['a lease that expires, strict', strictTwo, expiredLease],
+  ['stale copies against a change', swr(two), staleAndChange],
+  ['stale copies in L2 and L3 against a change', swr(three), staleAndChange],
   ['a bus that is cut', two, cutBus],
   ['two changes', two, twoChanges],
   ['two changes, strict', strictTwo, twoChanges],

@@ -2,5 +2,5 @@ import { defineConfig } from 'tsup';
 import { library } from '../../tsup.base.js';
 
 export default defineConfig(
-  library({ index: 'src/index.ts', 'tier-contract': 'src/tiers/tier-contract.ts' }),
+  library({ index: 'src/index.ts', 'tier-contract': 'src/tier-contract/index.ts' }),
 );

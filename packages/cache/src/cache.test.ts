@@ -1,6 +1,5 @@
+import { type RedisServer, startMemcached, startRedis } from '@shardline/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startMemcached } from '../../testkit/src/memcached/memcached-server.js';
-import { type RedisServer, startRedis } from '../../testkit/src/redis/redis-server.js';
 import { createCache } from './index.js';
 
 describe('a cache over three tiers', () => {

@@ -81,7 +81,7 @@ const partitionEntries = {
   memcached: v.optional(target),
   l2: v.optional(anyObject),
   l3: v.optional(anyObject),
-  bus: v.optional(v.union([v.picklist(['stream', 'none']), anyObject])),
+  bus: v.optional(v.union([v.picklist(['stream', 'tracking', 'none']), anyObject])),
 };
 const tierTimeout = v.optional(durationOption({ min: '1ms', max: '1m' }), '250ms');
 const anyFunction = v.custom<(...args: never[]) => unknown>((value) => typeof value === 'function');

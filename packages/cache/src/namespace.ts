@@ -17,7 +17,7 @@ import type {
 import { NAMESPACE_STAMP } from './invalidate/key-template.js';
 import { assertKey } from './keys.js';
 import type { Loader, Policy } from './policy.js';
-import { Attempt } from './read/attempt.js';
+import { Attempt, type FirstLook } from './read/attempt.js';
 import type { Found } from './read/found.js';
 import { tagStamp } from './read/reader.js';
 import { shouldRefreshEarly } from './read/refresh.js';
@@ -145,7 +145,9 @@ export class CacheNamespace<Value = unknown> {
 
   /**
    * Puts a value into every tier, in place of whatever is there, and out of other processes' L1. With
-   * `write: 'through'` it goes to the source first. The value must be current as of this call. Within
+   * `write: 'through'` it goes to the source first, under a lease, and cannot overtake anybody else's
+   * write. With `aside` you vouch for the value: a change that another process makes between your reading it
+   * and this call is not seen, so prefer `invalidate` for what others write, too. Within
    * `cache.afterCommit` it is an invalidation that waits for the commit.
    *
    * @throws ShardlineError `CACHE_KEY_INVALID`, `CACHE_VALUE_INVALID`, `CACHE_STORE_FAILED`,
@@ -242,8 +244,15 @@ export class CacheNamespace<Value = unknown> {
       return this.#copy(usable.value);
     }
     if (commitScope() !== undefined) return this.#readInTransaction(key, options);
+    const cameAtMs = this.#clock.monotonicMs();
     const fallback = usable === undefined ? undefined : foundOf(usable, this.#clock);
-    return this.#copy(await this.#readShared(key, fallback, options));
+    // Whoever may give up goes the long way at once: the short one has no place to listen.
+    if (options?.signal !== undefined || this.#runtime.levels.length === 0) {
+      return this.#copy(await this.#readShared(key, cameAtMs, fallback, options, undefined));
+    }
+    const glance = await this.#runtime.reader.glance(key);
+    if (glance?.found !== undefined) return this.#copy(glance.found.value);
+    return this.#copy(await this.#readShared(key, cameAtMs, fallback, options, glance?.first));
   }
 
   /** Whether an entry that needs attention may be shown at all, were it fresh. */
@@ -280,15 +289,16 @@ export class CacheNamespace<Value = unknown> {
    */
   async #readShared(
     key: string,
+    cameAtMs: number,
     fallback: Found | undefined,
     options: GetOptions<Value> | undefined,
+    first: FirstLook | undefined,
   ): Promise<unknown> {
-    const cameAtMs = this.#clock.monotonicMs();
     for (let tries = 0; tries < MAX_SHARED_TRIES; tries += 1) {
       const { flights } = this.#runtime;
       const found = await flights.run(
         key,
-        (signal) => this.#attempt(key, signal, fallback, options),
+        (signal) => this.#attempt(key, signal, fallback, options, tries === 0 ? first : undefined),
         {
           signal: options?.signal,
         },
@@ -297,7 +307,7 @@ export class CacheNamespace<Value = unknown> {
     }
     const { signal } = options ?? {};
     const alone = new SingleFlight<string, Found>();
-    const work = (stop: AbortSignal) => this.#attempt(key, stop, undefined, options);
+    const work = (stop: AbortSignal) => this.#attempt(key, stop, undefined, options, undefined);
     return (await alone.run(key, work, { signal })).value;
   }
 
@@ -307,6 +317,7 @@ export class CacheNamespace<Value = unknown> {
     signal: AbortSignal,
     fallback: Found | undefined,
     options: GetOptions<Value> | undefined,
+    first: FirstLook | undefined,
   ): Promise<Found> {
     const { policy, clock, failures, reader } = this.#runtime;
     if (this.#runtime.isClosed()) return Promise.reject(closedError(this.name));
@@ -319,7 +330,15 @@ export class CacheNamespace<Value = unknown> {
         resolve(found);
       };
       const load = options?.load as Loader<unknown> | undefined;
-      const attempt = new Attempt({ policy, clock, signal, failures, load, onStale: showStale });
+      const attempt = new Attempt({
+        policy,
+        clock,
+        signal,
+        failures,
+        load,
+        first,
+        onStale: showStale,
+      });
       attempt.stale = fallback;
       const patience =
         policy.staleIfErrorMs === 0

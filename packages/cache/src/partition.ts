@@ -1,13 +1,15 @@
-import { Breaker, type BreakerState, type Clock } from '@shardline/core';
+import { Breaker, type BreakerState, type Clock, configurationError } from '@shardline/core';
 import {
   isRedisClient,
   openRedis,
   type RedisClient,
   type RedisConnection,
+  type RedisPurpose,
   type RedisTarget,
 } from '@shardline/core/redis';
 import type { Bus } from './bus/bus.js';
 import { StreamBus } from './bus/stream-bus.js';
+import { TrackingBus } from './bus/tracking-bus.js';
 import { Coherence } from './coherence.js';
 import type { TierName } from './policy.js';
 import type { NamespaceRuntime } from './runtime.js';
@@ -25,8 +27,11 @@ export interface PartitionOptions {
   /** A tier of your own in place of Redis or Memcached; see `SharedTier`. */
   readonly l2?: SharedTier | undefined;
   readonly l3?: SharedTier | undefined;
-  /** How invalidations travel: on a Redis stream, not at all, or by a bus of your own. @default 'stream' */
-  readonly bus?: 'stream' | 'none' | Bus | undefined;
+  /**
+   * How invalidations travel: on a Redis stream; by Redis's CLIENT TRACKING, which hears of foreign
+   * writers, too (no Cluster); not at all; or by a bus of your own. @default 'stream'
+   */
+  readonly bus?: 'stream' | 'tracking' | 'none' | Bus | undefined;
 }
 
 /** What the cache settles for all its partitions. */
@@ -119,19 +124,31 @@ export class Partition {
     const { bus = 'stream' } = options;
     if (typeof bus === 'object') return bus;
     if (bus === 'none' || options.redis === undefined || this.redis === undefined) return undefined;
-    return new StreamBus({
+    const common = {
       commands: this.redis,
-      blocking: openBlocking(options.redis, settings.prefix),
       prefix: settings.prefix,
       timeoutMs: settings.l2TimeoutMs * 2,
       clock: settings.clock,
-    });
+    };
+    const open = (purpose: RedisPurpose) =>
+      openOwn(options.redis as RedisTarget, settings, purpose);
+    if (bus === 'stream') return new StreamBus({ ...common, blocking: open('blocking') });
+    if (this.redis.isCluster) {
+      const message =
+        "'tracking' needs a single Redis or a Sentinel group; use 'stream' on a Cluster";
+      throw configurationError('createCache', [{ path: 'bus', message }]);
+    }
+    return new TrackingBus({ ...common, tracked: open('blocking'), told: open('subscriber') });
   }
 }
 
 /** A connection of the bus's own: its reads block, and nobody else may wait behind them. */
-function openBlocking(target: RedisTarget, prefix: string): RedisConnection {
-  const options = { name: `${prefix}:cache:bus`, purpose: 'blocking' } as const;
+function openOwn(
+  target: RedisTarget,
+  { prefix }: PartitionSettings,
+  purpose: RedisPurpose,
+): RedisConnection {
+  const options = { name: `${prefix}:cache:bus`, purpose };
   if (isRedisClient(target)) {
     // The two kinds of client take different arguments to this; none is what both understand.
     const { duplicate } = target as { duplicate: () => RedisClient };

@@ -26,7 +26,7 @@ const content = {
 describe('a frame', () => {
   it('comes back as it was written', () => {
     const frame = decodeFrame(encodeFrame(token, content));
-    expect(frame).toMatchObject({ ...content, payload: FrameKind.Value, token });
+    expect(frame).toMatchObject({ ...content, payload: FrameKind.Value });
   });
 
   it('of version 1 stays readable: bytes of a released version', () => {

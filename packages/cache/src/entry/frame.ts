@@ -56,7 +56,6 @@ export interface Frame {
   readonly kind: FrameKind;
   /** The payload's kind: of a value or absence itself, or what a lease or failure still holds. */
   readonly payload: typeof FrameKind.Value | typeof FrameKind.Absent | undefined;
-  readonly token: Buffer;
   readonly untilMs: number;
   readonly codec: number;
   readonly compression: number;
@@ -152,7 +151,6 @@ export function decodeFrame(bytes: Buffer): Frame | undefined {
   return {
     kind,
     payload: payloadOf(kind, held),
-    token: bytes.subarray(8, 8 + TOKEN_BYTES),
     untilMs: bytes.readDoubleBE(24),
     codec: bytes[32] as number,
     compression: bytes[33] as number,

@@ -13,6 +13,8 @@ import { cacheErrors } from '../errors.js';
 /** The stamp of the whole namespace. */
 export const NAMESPACE_STAMP = 'n';
 
+const ONLY_NAMESPACE: readonly string[] = [NAMESPACE_STAMP];
+
 export class KeyTemplate {
   readonly parts: number;
 
@@ -21,9 +23,9 @@ export class KeyTemplate {
   }
 
   /** Stamps that the key depends on by its shape. */
-  stampsOf(key: string): string[] {
+  stampsOf(key: string): readonly string[] {
+    if (this.parts === 1) return ONLY_NAMESPACE;
     const names = [NAMESPACE_STAMP];
-    if (this.parts === 1) return names;
     const parts = key.split(':');
     for (let length = 1; length < Math.min(parts.length, this.parts); length += 1) {
       names.push(`p:${parts.slice(0, length).join(':')}`);

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import type { Coherence } from '../coherence.js';
 import type { LocalStamps } from '../tiers/memory/local-stamps.js';
 import type { SharedTier } from '../tiers/tier.js';
@@ -29,7 +28,7 @@ const NONE: ReadonlyMap<string, string> = new Map();
 const MAX_REMEMBERED = 20_000;
 
 export class TierStamps {
-  readonly #remembered = new LRUCache<string, RememberedStamp>({ max: MAX_REMEMBERED });
+  readonly #remembered = new Map<string, RememberedStamp>();
 
   constructor(
     private readonly tier: SharedTier,
@@ -69,12 +68,21 @@ export class TierStamps {
       // An invalidation heard while we asked may be newer than the answer.
       if (!this.local.isUnchangedSince(sequence, name)) return;
       this.#remembered.set(name, { value, goodAsOfMs: askedAtMs, era });
+      // Whichever is forgotten is asked for again, so the oldest will do.
+      if (this.#remembered.size > MAX_REMEMBERED) this.#forgetOldest();
     });
     return { byName, goodAsOfMs: askedAtMs };
   }
 
   forget(name: string): void {
     this.#remembered.delete(name);
+  }
+
+  #forgetOldest(): void {
+    for (const name of this.#remembered.keys()) {
+      this.#remembered.delete(name);
+      return;
+    }
   }
 
   forgetAll(): void {

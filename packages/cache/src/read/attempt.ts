@@ -2,7 +2,15 @@ import { type Clock, ShardlineError } from '@shardline/core';
 import { LRUCache } from 'lru-cache';
 import { cacheErrors } from '../errors.js';
 import type { Loader, Policy } from '../policy.js';
+import type { MemoryTicket } from '../tiers/memory/memory-tier.js';
 import type { Found } from './found.js';
+import type { Look } from './level.js';
+
+/** A look at the nearest level from before the attempt, with L1's ticket from before that. */
+export interface FirstLook {
+  readonly look: Look;
+  readonly ticket: MemoryTicket | undefined;
+}
 
 /**
  * One attempt to read one key: what it was told, what it found on its way, and the stale value that may
@@ -21,6 +29,8 @@ export interface AttemptOptions {
   readonly mayFill?: boolean;
   /** A refresh ahead of time: take the lease even though the value is fresh. */
   readonly isEager?: boolean;
+  /** What was seen of the nearest level a moment ago, so that it need not be asked again. */
+  readonly first?: FirstLook | undefined;
   /** Told once, as soon as a stale value may be shown. */
   readonly onStale?: (found: Found) => void;
 }
@@ -31,6 +41,7 @@ export class Attempt {
   readonly mayFill: boolean;
   readonly isEager: boolean;
   readonly patientUntilMs: number;
+  first: FirstLook | undefined;
   freshness: string | undefined;
   holdsLease = false;
   /** The best value so far that may be shown if loading fails. */
@@ -45,6 +56,7 @@ export class Attempt {
     this.load = options.load;
     this.mayFill = options.mayFill ?? true;
     this.isEager = options.isEager ?? false;
+    this.first = options.first;
     const nowMs = clock.monotonicMs();
     this.patientUntilMs = nowMs + policy.leaseWaitMs;
     this.#softUntilMs = nowMs + policy.softTimeoutMs;

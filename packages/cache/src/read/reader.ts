@@ -10,7 +10,7 @@ import type { Loader, Policy } from '../policy.js';
 import { freezeAndMeasure } from '../tiers/memory/freeze.js';
 import { MemoryEntry, type MemoryTicket, type MemoryTier } from '../tiers/memory/memory-tier.js';
 import type { Lease } from '../tiers/tier.js';
-import type { Attempt } from './attempt.js';
+import type { Attempt, FirstLook } from './attempt.js';
 import type { Found } from './found.js';
 import { ERA_STAMP } from './lease.js';
 import { isAbsence, type Level, type Look, lookAt } from './level.js';
@@ -49,6 +49,7 @@ export interface ReaderParts {
 /** The stamp that every invalidation of any tag changes, so that tags found after a load can be judged. */
 export const ANY_TAG_STAMP = 'g';
 
+const TAG_PREFIX = 't:';
 const MAX_LEASE_TRIES = 4;
 const FIRST_POLL_MS = 3;
 const MAX_POLL_MS = 40;
@@ -68,11 +69,44 @@ export class Reader {
   /** Finds a value and fills L1 with it. */
   async read(key: string, attempt: Attempt): Promise<Found> {
     const { memory, policy } = this.parts;
-    const ticket = policy.usesL1 && attempt.mayFill ? memory.ticket(key) : undefined;
+    const mayFill = policy.usesL1 && attempt.mayFill;
+    // A look from before the attempt is answered for by the ticket from before that look.
+    const ticket = mayFill ? (attempt.first?.ticket ?? memory.ticket(key)) : undefined;
     const levels = this.parts.isBlocked(key) ? NO_LEVELS : this.parts.levels;
     const found = await this.#below(levels, 0, key, attempt);
     if (ticket !== undefined) this.fillMemory(key, ticket, found);
     return found;
+  }
+
+  /**
+   * The short way for what is fresh in the nearest level: one look, no sharing, nothing to give up. What
+   * was seen comes back for the long way if it was not enough; undefined if the level cannot be asked.
+   */
+  async glance(
+    key: string,
+  ): Promise<{ readonly found: Found | undefined; readonly first: FirstLook } | undefined> {
+    const { levels, memory, policy, isBlocked } = this.parts;
+    const [level] = levels;
+    if (level === undefined || isBlocked(key)) return undefined;
+    const ticket = policy.usesL1 ? memory.ticket(key) : undefined;
+    try {
+      const look = await this.#look(level, 0, key, this.parts.addresses.value(key));
+      if (look.reading.state !== 'fresh') return { found: undefined, first: { look, ticket } };
+      const found = this.#foundOf(look);
+      if (found === undefined || this.#isDueEarly(found))
+        return { found: undefined, first: { look, ticket } };
+      this.#countHit(level);
+      if (ticket !== undefined) this.fillMemory(key, ticket, found);
+      return { found, first: { look, ticket } };
+    } catch (error) {
+      if (isShardlineError(error, cacheErrors.CACHE_TIER_UNAVAILABLE.code)) return undefined;
+      throw error;
+    }
+  }
+
+  #countHit(level: Level): void {
+    if (level.tier.name === 'l3') this.parts.counters.l3Hits += 1;
+    else this.parts.counters.l2Hits += 1;
   }
 
   /** Puts a value into L1 under a ticket taken before it was read. */
@@ -139,8 +173,8 @@ export class Reader {
     let pollMs = FIRST_POLL_MS;
     for (let tries = 0; tries < MAX_LEASE_TRIES; ) {
       try {
-        const look = await this.#look(level, index, key, address);
-        const found = this.#use(look, index, key, attempt);
+        const look = takeFirst(attempt, index) ?? (await this.#look(level, index, key, address));
+        const found = this.#use(level, look, key, attempt);
         if (found !== undefined) return { found };
         if (look.reading.state !== 'leased') {
           if (!attempt.mayFill) return undefined;
@@ -148,7 +182,7 @@ export class Reader {
           if (held !== undefined) return { held };
           const fresh = look.reading.state === 'fresh';
           // A refresh ahead of time that somebody else makes already: the value still stands.
-          if (fresh) return { found: this.#foundOf(look, key) as Found };
+          if (fresh) return { found: this.#foundOf(look) as Found };
           tries += 1;
           continue;
         }
@@ -183,22 +217,22 @@ export class Reader {
   }
 
   /** What can be answered from a look; undefined if the value must come from below. */
-  #use(look: Look, index: number, key: string, attempt: Attempt): Found | undefined {
+  #use(level: Level, look: Look, key: string, attempt: Attempt): Found | undefined {
     const { reading } = look;
     const frame = frameOf(look);
     if (reading.state === 'miss') {
       attempt.learnFreshness(reading.freshness);
       return undefined;
     }
-    const found = frame && this.#foundOf(look, key);
+    const found = frame && this.#foundOf(look);
     if (found === undefined) {
       if (reading.state === 'backoff') throw attempt.backoffError(key);
       return undefined;
     }
     attempt.learnFreshness(found.freshness);
-    if (reading.state === 'fresh' && !this.#isDueEarly(found, attempt)) {
-      if (index === 0) this.parts.counters.l2Hits += 1;
-      else this.parts.counters.l3Hits += 1;
+    const isDueEarly = attempt.mayFill && this.#isDueEarly(found, attempt.isEager);
+    if (reading.state === 'fresh' && !isDueEarly) {
+      this.#countHit(level);
       return found;
     }
     attempt.offerStale(found, reading.state === 'fresh');
@@ -206,12 +240,12 @@ export class Reader {
     return othersWork && attempt.isStaleAllowed(found, reading.state) ? found : undefined;
   }
 
-  #isDueEarly(found: Found, attempt: Attempt): boolean {
+  #isDueEarly(found: Found, isEager = false): boolean {
     const { policy, clock, random } = this.parts;
-    if (policy.eagerBeta === 0 || !attempt.mayFill) return false;
+    if (policy.eagerBeta === 0) return false;
     const leftMs = freshLeftMs(found, clock.now());
     if (leftMs > eagerWindowMs(found.loadMs, policy.eagerBeta)) return false;
-    return attempt.isEager || shouldRefreshEarly(leftMs, found.loadMs, policy.eagerBeta, random());
+    return isEager || shouldRefreshEarly(leftMs, found.loadMs, policy.eagerBeta, random());
   }
 
   async #lease(level: Level, look: Look, address: string): Promise<Held | undefined> {
@@ -229,7 +263,7 @@ export class Reader {
   }
 
   /** The value of a look, decoded; undefined (and counted) if its bytes are corrupt. */
-  #foundOf(look: Look, key: string): Found | undefined {
+  #foundOf(look: Look): Found | undefined {
     const frame = frameOf(look);
     if (frame === undefined) return undefined;
     const isAbsent = isAbsence(frame);
@@ -243,7 +277,6 @@ export class Reader {
       }
       value = decoded.value;
     }
-    const shape = this.parts.policy.template.stampsOf(key);
     return {
       value,
       isAbsent,
@@ -252,9 +285,7 @@ export class Reader {
       ttlMs: frame.ttlMs,
       staleMs: frame.staleMs,
       loadMs: frame.loadMs,
-      tagNames: frame.stamps
-        .map(({ name }) => name)
-        .filter((name) => name !== ERA_STAMP && !shape.includes(name)),
+      tagNames: tagNamesOf(frame.stamps),
       freshness: frame.freshness,
       packed: frame,
     };
@@ -421,7 +452,28 @@ export class Reader {
 
 /** The stamp of a tag. */
 export function tagStamp(tag: string): string {
-  return `t:${tag}`;
+  return TAG_PREFIX + tag;
+}
+
+const NO_NAMES: readonly string[] = [];
+
+/** Names of the tags among an entry's stamps: the others follow from the key's shape. */
+function tagNamesOf(stamps: readonly StampPair[]): readonly string[] {
+  let names: string[] | undefined;
+  for (const { name } of stamps) {
+    if (!name.startsWith(TAG_PREFIX)) continue;
+    names ??= [];
+    names.push(name);
+  }
+  return names ?? NO_NAMES;
+}
+
+/** A look made before the attempt began; it is used once. */
+function takeFirst(attempt: Attempt, index: number): Look | undefined {
+  if (index > 0) return undefined;
+  const { first } = attempt;
+  attempt.first = undefined;
+  return first?.look;
 }
 
 function frameOf(look: Look): Frame | undefined {

@@ -1,6 +1,6 @@
 /**
  * What a tier shared between processes must do. Redis and Memcached do it here; yours may too, and
- * `tierContract` (see tier-contract.ts) attacks it.
+ * `tierContract` (in `@shardline/cache/tier-contract`) attacks it.
  *
  * The whole of "no stale fill" rests on four sentences, each about one tier and one address:
  *

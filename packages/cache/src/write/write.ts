@@ -48,7 +48,9 @@ export async function writeValue(
   // Whatever this process's readers loaded in between may be from before the write.
   runtime.dropLocally([key], []);
   const ticket = memory.ticket(key);
-  const stored = seized !== undefined && (await fillAll(runtime, key, found, packed, seized));
+  // An invalidation heard meanwhile may be later than this value: then it has the last word.
+  const stored =
+    wasUndisturbed && seized !== undefined && (await fillAll(runtime, key, found, packed, seized));
   if (!stored) return invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
 
   try {
@@ -57,7 +59,7 @@ export async function writeValue(
     // Others' L1 still has the old value: queued with all its steps, as any invalidation.
     return invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
   }
-  if (wasUndisturbed && policy.usesL1) runtime.reader.fillMemory(key, ticket, found);
+  if (policy.usesL1) runtime.reader.fillMemory(key, ticket, found);
   return { acknowledged: true, waitingFor: [] };
 }
 

@@ -1,5 +1,3 @@
-import { LRUCache } from 'lru-cache';
-
 /**
  * Tags and prefixes as L1 knows them: when each was last invalidated, as a number that only grows.
  *
@@ -16,20 +14,24 @@ export class LocalStamps {
   /** The number now. Read on every hit, hence a plain field. */
   sequence = 0;
   #floor = 0;
-  readonly #invalidatedAt: LRUCache<string, number>;
+  readonly #invalidatedAt = new Map<string, number>();
 
-  constructor(maxNames = MAX_NAMES) {
-    this.#invalidatedAt = new LRUCache({
-      max: maxNames,
-      dispose: (sequence, _name, reason) => {
-        if (reason === 'evict') this.#floor = Math.max(this.#floor, sequence);
-      },
-    });
-  }
+  constructor(private readonly maxNames = MAX_NAMES) {}
 
   invalidate(name: string): void {
     this.sequence += 1;
+    // Taken out first, so that the map stays in the order of the numbers.
+    this.#invalidatedAt.delete(name);
     this.#invalidatedAt.set(name, this.sequence);
+    if (this.#invalidatedAt.size > this.maxNames) this.#forgetOldest();
+  }
+
+  #forgetOldest(): void {
+    for (const [name, sequence] of this.#invalidatedAt) {
+      this.#floor = Math.max(this.#floor, sequence);
+      this.#invalidatedAt.delete(name);
+      return;
+    }
   }
 
   /** After a gap in what was heard: anything may have been invalidated. */
@@ -43,12 +45,12 @@ export class LocalStamps {
   areUnchangedSince(sequence: number, names: readonly string[]): boolean {
     if (sequence < this.#floor) return false;
     for (const name of names) {
-      if ((this.#invalidatedAt.peek(name) ?? 0) > sequence) return false;
+      if ((this.#invalidatedAt.get(name) ?? 0) > sequence) return false;
     }
     return true;
   }
 
   isUnchangedSince(sequence: number, name: string): boolean {
-    return sequence >= this.#floor && (this.#invalidatedAt.peek(name) ?? 0) <= sequence;
+    return sequence >= this.#floor && (this.#invalidatedAt.get(name) ?? 0) <= sequence;
   }
 }

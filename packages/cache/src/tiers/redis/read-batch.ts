@@ -3,7 +3,7 @@ import type { RedisClient } from '@shardline/core/redis';
 import { tierUnavailable } from '../tier-unavailable.js';
 
 /**
- * What is asked for in one turn of the event loop goes to Redis as one MGET.
+ * What is asked for in one turn of the event loop goes to Redis as one MGET, each address once.
  *
  * One command, one reply and one timer for all callers of a turn: with 64 callers that is what makes an
  * L2 hit cost less than a GET each. A lone caller pays one `nextTick`. In a Cluster each key goes by itself:
@@ -11,15 +11,16 @@ import { tierUnavailable } from '../tier-unavailable.js';
  */
 interface Question {
   readonly address: string;
-  readonly resolve: (bytes: Buffer | null) => void;
-  readonly reject: (error: Error) => void;
+  resolve: (bytes: Buffer | null) => void;
+  reject: (error: Error) => void;
+  answer: Promise<Buffer | null>;
 }
 
 /** A reply of megabytes would hold up every other command on the connection. */
 const MAX_BATCH = 256;
 
 export class ReadBatch {
-  #waiting: Question[] = [];
+  #waiting = new Map<string, Question>();
 
   constructor(
     private readonly client: RedisClient,
@@ -29,15 +30,21 @@ export class ReadBatch {
   ) {}
 
   get(address: string): Promise<Buffer | null> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ address, resolve, reject });
-      if (this.#waiting.length === 1) process.nextTick(this.#flush);
+    const same = this.#waiting.get(address);
+    if (same !== undefined) return same.answer;
+    const question = { address } as Question;
+    question.answer = new Promise((resolve, reject) => {
+      question.resolve = resolve;
+      question.reject = reject;
     });
+    this.#waiting.set(address, question);
+    if (this.#waiting.size === 1) process.nextTick(this.#flush);
+    return question.answer;
   }
 
   readonly #flush = (): void => {
-    const questions = this.#waiting;
-    this.#waiting = [];
+    const questions = [...this.#waiting.values()];
+    this.#waiting = new Map();
     for (let start = 0; start < questions.length; start += MAX_BATCH) {
       const batch =
         questions.length <= MAX_BATCH ? questions : questions.slice(start, start + MAX_BATCH);

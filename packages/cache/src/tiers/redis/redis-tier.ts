@@ -41,9 +41,6 @@ const stamp = new RedisScript(stampSource);
 /** Longer than the longest common ttl; a stamp that goes earlier only costs its entries. */
 const STAMP_LIFE_MS = 30 * 86_400_000;
 
-/** What `mark` of a `Seen` and of a `Lease` holds here: the first bytes of the frame, or none. */
-type Identity = Buffer | undefined;
-
 export class RedisTier implements SharedTier {
   readonly name = 'l2';
   readonly maxFrameBytes: number;
@@ -68,19 +65,20 @@ export class RedisTier implements SharedTier {
   async read(address: string): Promise<Seen> {
     const era = this.#era();
     const bytes = (await this.#batch.get(address)) ?? undefined;
-    return { bytes, mark: bytes?.subarray(0, IDENTITY_BYTES), era };
+    return { bytes, mark: bytes, era };
   }
 
   async lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined> {
     const token = randomBytes(TOKEN_BYTES);
     const era = this.#era();
-    const expected = seen.mark as Identity;
-    if (expected === undefined) {
+    const { bytes } = seen;
+    if (bytes === undefined) {
       const frame = encodeMarker(FrameKind.Lease, token, Date.now() + leaseMs);
       const set = await this.#call(() => this.#client.set(address, frame, 'PX', leaseMs, 'NX'));
       return set === 'OK' ? leaseOf(token, frame, era, false) : undefined;
     }
-    const held = heldPayload(seen.bytes as Buffer);
+    const expected = bytes.subarray(0, IDENTITY_BYTES);
+    const held = heldPayload(bytes);
     if (held !== undefined) {
       const identity = encodePrefix(FrameKind.Lease, held, token, 0).subarray(0, IDENTITY_BYTES);
       const granted = await this.#script(restamp, address, [expected, identity, `${leaseMs}`, '0']);

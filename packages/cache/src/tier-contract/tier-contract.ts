@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeFrame, encodeFrame, FrameKind } from '../entry/frame.js';
-import type { Lease, Seen, SharedTier } from './tier.js';
+import type { Lease, Seen, SharedTier } from '../tiers/tier.js';
 
 /**
  * What every shared tier must do, as cases for any test runner. Ours run on Redis, on a Redis Cluster and

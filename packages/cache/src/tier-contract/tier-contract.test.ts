@@ -1,13 +1,11 @@
 import { systemClock } from '@shardline/core';
 import { openRedis, type RedisConnection } from '@shardline/core/redis';
+import { startMemcached, startRedis, startRedisCluster } from '@shardline/testkit';
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { startMemcached } from '../../../testkit/src/memcached/memcached-server.js';
-import { startRedis } from '../../../testkit/src/redis/redis-server.js';
-import { startRedisCluster } from '../../../testkit/src/redis/start-redis-cluster.js';
-import { MemcachedTier } from './memcached/memcached-tier.js';
-import { SafeMemjs } from './memcached/safe-memjs.js';
-import { RedisTier } from './redis/redis-tier.js';
-import type { SharedTier } from './tier.js';
+import { MemcachedTier } from '../tiers/memcached/memcached-tier.js';
+import { SafeMemjs } from '../tiers/memcached/safe-memjs.js';
+import { RedisTier } from '../tiers/redis/redis-tier.js';
+import type { SharedTier } from '../tiers/tier.js';
 import { tierContract } from './tier-contract.js';
 
 /** Each implementation on a server of its own kind, opened once for all cases. */

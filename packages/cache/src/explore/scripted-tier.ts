@@ -1,0 +1,142 @@
+import { randomBytes } from 'node:crypto';
+import {
+  decodeFrame,
+  encodeMarker,
+  encodePrefix,
+  FrameKind,
+  PREFIX_BYTES,
+} from '../entry/frame.js';
+import type { Lease, Seen, SharedTier, Tombstone } from '../tiers/tier.js';
+import type { Scheduler } from './scheduler.js';
+
+/**
+ * The store of a shared tier, in memory, for all processes of a scenario. It does what Redis and Memcached
+ * do, and nothing may happen to it except in a step of the scheduler.
+ */
+export class ScriptedStore {
+  readonly entries = new Map<string, { bytes: Buffer; mark: object }>();
+  readonly stamps = new Map<string, string>();
+
+  put(address: string, bytes: Buffer): object {
+    const mark = {};
+    this.entries.set(address, { bytes, mark });
+    return mark;
+  }
+
+  /** What leases without a payload come to when their time is up. */
+  expireLeases(): void {
+    for (const [address, { bytes }] of this.entries) {
+      const frame = decodeFrame(bytes);
+      if (frame?.kind === FrameKind.Lease && frame.payload === undefined)
+        this.entries.delete(address);
+    }
+  }
+}
+
+/** Ways to be wrong, planted to see that the explorer finds them. */
+export type Mutant =
+  | 'fill ignores the lease'
+  | 'invalidation leaves leases alone'
+  | 'invalidation is acknowledged before it is done'
+  | 'lease ignores what was seen';
+
+/** One process's connection to a scripted store. */
+export class ScriptedTier implements SharedTier {
+  readonly maxFrameBytes = 1_000_000;
+  readonly isAvailable = true;
+
+  constructor(
+    readonly name: string,
+    private readonly store: ScriptedStore,
+    private readonly scheduler: Scheduler,
+    private readonly process: string,
+    private readonly mutant?: Mutant,
+  ) {}
+
+  async read(address: string): Promise<Seen> {
+    await this.#step('read');
+    const entry = this.store.entries.get(address);
+    return { bytes: entry?.bytes, mark: entry?.mark, era: '' };
+  }
+
+  async lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined> {
+    await this.#step('lease');
+    const current = this.store.entries.get(address);
+    if (current?.mark !== seen.mark && this.mutant !== 'lease ignores what was seen')
+      return undefined;
+    const token = randomBytes(16);
+    const untilMs = this.scheduler.clock.now() + leaseMs;
+    const frame = current && decodeFrame(current.bytes);
+    if (current === undefined || frame?.payload === undefined) {
+      const mark = this.store.put(address, encodeMarker(FrameKind.Lease, token, untilMs));
+      return { token, mark, era: '', keepsPayload: false };
+    }
+    const prefix = encodePrefix(FrameKind.Lease, frame.payload, token, untilMs);
+    const bytes = Buffer.concat([prefix, current.bytes.subarray(PREFIX_BYTES)]);
+    return { token, mark: this.store.put(address, bytes), era: '', keepsPayload: true };
+  }
+
+  async seize(address: string, leaseMs: number): Promise<Lease> {
+    await this.#step('seize');
+    const token = randomBytes(16);
+    const untilMs = this.scheduler.clock.now() + leaseMs;
+    const mark = this.store.put(address, encodeMarker(FrameKind.Lease, token, untilMs));
+    return { token, mark, era: '', keepsPayload: false };
+  }
+
+  async fill(address: string, lease: Lease, frame: Buffer): Promise<boolean> {
+    await this.#step('fill');
+    const stands = this.store.entries.get(address)?.mark === lease.mark;
+    if (!stands && this.mutant !== 'fill ignores the lease') return false;
+    this.store.put(address, frame);
+    return true;
+  }
+
+  async release(address: string, lease: Lease): Promise<void> {
+    await this.#step('release');
+    if (this.store.entries.get(address)?.mark === lease.mark) this.store.entries.delete(address);
+  }
+
+  async invalidate(addresses: readonly string[], tombstone?: Tombstone): Promise<void> {
+    if (this.mutant === 'invalidation is acknowledged before it is done') {
+      void this.#step('invalidate late').then(() => this.#remove(addresses, tombstone));
+      return;
+    }
+    await this.#step('invalidate');
+    this.#remove(addresses, tombstone);
+  }
+
+  #remove(addresses: readonly string[], tombstone: Tombstone | undefined): void {
+    for (const address of addresses) {
+      const entry = this.store.entries.get(address);
+      const isLease = entry !== undefined && decodeFrame(entry.bytes)?.kind === FrameKind.Lease;
+      if (isLease && this.mutant === 'invalidation leaves leases alone') continue;
+      this.store.entries.delete(address);
+      if (tombstone === undefined) continue;
+      const token = randomBytes(16);
+      this.store.put(address, encodeMarker(FrameKind.Tombstone, token, 0, tombstone.freshness));
+    }
+  }
+
+  /** Stamps are read in one step with what they are read for, unless they are what is attacked. */
+  async readStamps(addresses: readonly string[]): Promise<readonly string[]> {
+    return addresses.map((address) => {
+      const stamp = this.store.stamps.get(address) ?? randomBytes(6).toString('hex');
+      this.store.stamps.set(address, stamp);
+      return stamp;
+    });
+  }
+
+  async bumpStamps(addresses: readonly string[]): Promise<void> {
+    await this.#step('bump');
+    for (const address of addresses) {
+      this.store.stamps.set(address, randomBytes(6).toString('hex'));
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  #step(what: string): Promise<void> {
+    return this.scheduler.step(`${this.process} ${this.name} ${what}`);
+  }
+}

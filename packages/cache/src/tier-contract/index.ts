@@ -1,0 +1,1 @@
+export { type TierCase, tierContract } from './tier-contract.js';

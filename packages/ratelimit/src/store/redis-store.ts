@@ -12,6 +12,7 @@ import type { RedisConnection } from '@shardline/core/redis';
 import keySlot from 'cluster-key-slot';
 import type { LeaseGrant, LeaseRequest } from '../bucket/lease-operation.js';
 import type { Operation, Part } from '../bucket/operation.js';
+import { firstConnection } from './first-connection.js';
 import { MicroBatch } from './micro-batch.js';
 import { encodeRate, type Plan } from './plan.js';
 import { readFailure } from './redis-failure.js';
@@ -163,8 +164,7 @@ export class RedisStore implements LimitStore {
    */
   async #firstConnection(): Promise<void> {
     const { connection, timeoutMs } = this.#options;
-    // A client of the user's that connects at its first command would be waited for in vain.
-    if (connection.client.status !== 'wait') await connection.ready({ timeoutMs });
+    await firstConnection(connection, { timeoutMs });
     this.#wasConnected = true;
   }
 

@@ -1,3 +1,6 @@
+export { type FindBinariesOptions, findBinaries } from './binaries/find-binaries.js';
+export type { Installation } from './binaries/installation.js';
+export { testkitErrors } from './errors.js';
 export {
   type MemcachedNodes,
   type MemcachedOptions,
@@ -36,12 +39,21 @@ export type { RedisWait } from './redis/redis-wait.js';
 export type { SlotMove } from './redis/slot-move.js';
 export { type RedisClusterOptions, startRedisCluster } from './redis/start-redis-cluster.js';
 export { type RedisSentinelOptions, startRedisSentinel } from './redis/start-redis-sentinel.js';
+export { type BackendName, chooseBackend } from './server/choose-backend.js';
+export { releasePort, reservePort, startOnFreePort } from './server/free-port.js';
+export { isPortFree } from './server/port-probe.js';
 export type {
   Backend,
   Endpoint,
+  LocalPlace,
   Server,
   ServerKind,
   ServerPlace,
   ServerSpec,
   ServerState,
+  UserIds,
 } from './server/server.js';
+export { type WaitOptions, waitUntil } from './server/wait-until.js';
+export { startTopology } from './start-topology.js';
+export type { Shard, Topology } from './topology.js';
+export type { ShardOptions, TopologyOptions, TopologyPostgresOptions } from './topology-options.js';

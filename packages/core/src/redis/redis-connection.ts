@@ -220,6 +220,7 @@ class OpenConnection implements RedisConnection {
       await quitting.catch(() => {});
     }
     this.client.disconnect();
+    for (const node of nodesOf(this.client)) destroySocket(node);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -233,4 +234,16 @@ class OpenConnection implements RedisConnection {
   readonly #onReady = (): void => {
     this.lastError = undefined;
   };
+}
+
+function nodesOf(client: RedisClient): Redis[] {
+  return client.isCluster ? (client as Cluster).nodes('all') : [client as Redis];
+}
+
+/**
+ * ioredis only says goodbye (`end`), and a peer that is frozen never answers that: the socket would
+ * stay behind until TCP gives up, minutes later.
+ */
+function destroySocket(node: Redis): void {
+  (node as { stream?: { destroy?: () => void } }).stream?.destroy?.();
 }

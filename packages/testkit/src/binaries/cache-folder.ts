@@ -3,8 +3,8 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * Where server programs are kept between runs: `$XDG_CACHE_HOME/shardline` or `~/.cache/shardline`.
- * For root it is `/var/cache/shardline`, since servers then run as another user who must be able to
+ * Where server programs are kept between runs: the folder that SHARDLINE_CACHE names, or
+ * `$XDG_CACHE_HOME/shardline`, or `~/.cache/shardline`. For root it is `/var/cache/shardline`, since servers then run as another user who must be able to
  * read it, and root's home is closed to others. A user without a home that can be written to (as
  * `nobody` has none) gets a private folder beside the temporary files.
  *
@@ -12,6 +12,8 @@ import { join } from 'node:path';
  */
 export async function cacheFolder(): Promise<string> {
   const uid = process.getuid?.() ?? 0;
+  const named = process.env['SHARDLINE_CACHE'];
+  if (named !== undefined && named !== '') return makeOwn(named, uid);
   const configured = process.env['XDG_CACHE_HOME'];
   const usual =
     uid === 0

@@ -100,7 +100,8 @@ describe('leased tokens', () => {
 
   test('a lease that nobody returns ends by itself, and its room flows in again', async () => {
     await using limiter = limiterOf(100, '1s');
-    const part = '[[1,10000,1000000,1000000,100,0],80,300000,0]';
+    const part = '[[1,10000,1000000,1000000,100,0],80,2000000,0]';
+    const begunMs = performance.now();
     const connection = openRedis(redis.url, { name: 'dead-holder' });
     await connection.ready({ timeoutMs: 5000 });
     const { composeScripts } = await import('../store/scripts.js');

@@ -2,6 +2,7 @@ import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import { createLimiter } from '@shardline/ratelimit';
 import { startRedis } from '@shardline/testkit';
 import { isMet, type Scenario, type Target } from '../../scenario.js';
+import { stayAlive } from './rig.js';
 
 /** Takings between two turns of the event loop: a feed that is handled message by message. */
 const PER_TURN = 1000;
@@ -15,6 +16,7 @@ export const leased: Scenario = {
     'A trading feed that limits every tick by one hot key: tokens are leased in batches and spent in a method call. ' +
     'Over-admission is what the attacks in test/ratelimit judge; here it must not exceed what was leased.',
   async run(context) {
+    stayAlive(context.use);
     const server = context.use(await startRedis({ name: 'leased-bench' }));
     const limiter = context.use(
       createLimiter({

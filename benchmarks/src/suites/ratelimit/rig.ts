@@ -20,6 +20,7 @@ export interface Rig {
 
 /** Limits that are never reached: what is measured is the way, not the denial. */
 export async function setUp({ use }: ScenarioContext): Promise<Rig> {
+  stayAlive(use);
   const server = use(await startRedis({ name: 'ratelimit-bench' }));
   const limiter = use(
     createLimiter({
@@ -47,6 +48,16 @@ export async function setUp({ use }: ScenarioContext): Promise<Rig> {
     flexible: () => flexible.consume(next(), 1),
     expressStore: () => store.increment(next()),
   };
+}
+
+/** Servers of the testkit keep no process alive, and between two connections nothing else does. */
+export function stayAlive(use: ScenarioContext['use']): void {
+  const timer = setInterval(() => {}, 60_000);
+  use({
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+    },
+  });
 }
 
 function useClient(use: ScenarioContext['use'], server: RedisServer): Redis {

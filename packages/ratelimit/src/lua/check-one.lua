@@ -31,7 +31,8 @@ if units < due then return { now, 0, units } end
 if due > 0 then
   units = units - due
   local wait = at - now + math.ceil((capacity - units) / ARGV[2])
-  -- The same second of slack as in entry.lua.
-  redis.call('SET', KEYS[1], struct.pack('>i7I7', units, at) .. ARGV[1], 'PX', math.ceil(wait / 1000) + 1000)
+  -- The same second of slack, and the same '%d', as in entry.lua.
+  local ttl = string.format('%d', math.ceil(wait / 1000) + 1000)
+  redis.call('SET', KEYS[1], struct.pack('>i7I7', units, at) .. ARGV[1], 'PX', ttl)
 end
 return { now, 1, units }

@@ -102,13 +102,16 @@ export class LeasedBucket {
     return this.#usedUp.shift() ?? '';
   }
 
-  /** Gives up all leases: what is returned here can no longer be spent. */
-  surrender(): { id: string; unused: number }[] {
+  /** Gives up the leases that end before a time: what is returned here can no longer be spent. */
+  surrender(endingBeforeMs = Number.POSITIVE_INFINITY): { id: string; unused: number }[] {
     this.#dropEnded();
     const leases = [this.#head, ...this.#queue].filter((lease) => lease !== undefined);
-    this.#head = undefined;
-    this.#queue.length = 0;
-    const returned = leases.map(({ id, tokens }) => ({ id, unused: tokens }));
+    const kept = leases.filter(({ endsMs }) => endsMs >= endingBeforeMs);
+    this.#head = kept.shift();
+    this.#queue.splice(0, this.#queue.length, ...kept);
+    const returned = leases
+      .filter(({ endsMs }) => endsMs < endingBeforeMs)
+      .map(({ id, tokens }) => ({ id, unused: tokens }));
     for (const id of this.#usedUp.splice(0)) returned.push({ id, unused: 0 });
     return returned;
   }

@@ -39,6 +39,9 @@ const schema = v.strictObject({
 /** After a request that failed, and at least after one that gave nothing. */
 const PAUSE_MS = 10;
 
+/** How often, per length of a lease, idle and ending leases are looked for. */
+const TICKS_PER_LEASE = 5;
+
 /** What leasing has done so far. */
 export interface LeaseStatistics {
   readonly requests: number;
@@ -159,6 +162,7 @@ export class LeasedLimiter implements AsyncDisposable {
     this.#isClosed = true;
     this.#tick?.cancel();
     await Promise.all([...this.#accounts.values()].map((account) => this.#giveBack(account)));
+    for (const { bucket } of this.#accounts.values()) this.#spentByGone += bucket.spent;
     this.#accounts.clear();
   }
 
@@ -278,26 +282,34 @@ export class LeasedLimiter implements AsyncDisposable {
     });
   }
 
+  get #tickMs(): number {
+    return this.#durationMs / TICKS_PER_LEASE;
+  }
+
   #scheduleTick(): void {
-    this.#tick = this.#core.clock.schedule(this.#durationMs / 2, () => {
+    this.#tick = this.#core.clock.schedule(this.#tickMs, () => {
       for (const [subject, account] of this.#accounts) this.#tidy(subject, account);
       if (!this.#isClosed) this.#scheduleTick();
     });
   }
 
-  /** What an idle subject holds is of more use to other processes. */
+  /** What an idle subject holds is of more use to others, and what a lease takes to its end is lost. */
   #tidy(subject: string, account: Account): void {
     const { bucket } = account;
-    if (!bucket.wasIdle() || account.request !== undefined) return;
+    if (account.request !== undefined) return;
+    if (!bucket.wasIdle()) {
+      void this.#giveBack(account, this.#core.clock.monotonicMs() + 2 * this.#tickMs);
+      return;
+    }
     void this.#giveBack(account);
     if (bucket.isPinned) return;
     this.#spentByGone += bucket.spent;
     this.#accounts.delete(subject);
   }
 
-  async #giveBack(account: Account): Promise<void> {
+  async #giveBack(account: Account, endingBeforeMs?: number): Promise<void> {
     await account.request;
-    const leases = account.bucket.surrender();
+    const leases = account.bucket.surrender(endingBeforeMs);
     if (leases.length === 0) return;
     try {
       const part = await this.#partOf(account.bucket.subject, 1);

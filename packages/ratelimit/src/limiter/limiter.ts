@@ -12,6 +12,7 @@ import { ConcurrencyLimiter, type ConcurrencyOptions } from '../concurrency/conc
 import { checkLeasable, LeasedLimiter, type LeasedOptions } from '../lease/leased-limiter.js';
 import { PolicyBook } from '../policy/policy-book.js';
 import { policiesSchema } from '../policy/policy-options.js';
+import { firstConnection } from '../store/first-connection.js';
 import type { Scripts } from '../store/scripts.js';
 import { Admission, type AdmissionName } from './admission.js';
 import { makeChange } from './changes.js';
@@ -239,7 +240,9 @@ export class RateLimiter implements AsyncDisposable {
   /** @throws ShardlineError `REDIS_UNREACHABLE` when there is no connection in time. */
   async ready(options: { deadline?: Duration; signal?: AbortSignal } = {}): Promise<void> {
     const { deadline = '5s', signal } = options;
-    await this.#resources.connection?.ready({
+    const { connection } = this.#resources;
+    if (connection === undefined) return;
+    await firstConnection(connection, {
       timeoutMs: durationMs(deadline, 'deadline'),
       ...(signal === undefined ? {} : { signal }),
     });

@@ -64,7 +64,8 @@ export function checkAmount(amount: number, what: string): void {
 /** @throws ShardlineError `RATELIMIT_COST_ABOVE_CAPACITY`: no wait would ever let it pass. */
 export function checkFits(parts: readonly LimitPart[]): void {
   for (const { amount, rate, limit } of parts) {
-    if (amount <= rate.burst) continue;
+    // A policy that only watches denies such a cost like any other, and says so.
+    if (amount <= rate.burst || limit.policy.isShadow) continue;
     throw new ShardlineError(
       ratelimitErrors.RATELIMIT_COST_ABOVE_CAPACITY,
       `A cost of ${amount} can never pass policy '${limit.policy.name}', which holds ${rate.burst} at most.`,

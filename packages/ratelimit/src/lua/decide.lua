@@ -74,7 +74,20 @@ while ops[i] do
   local code, parts = ops[i], ops[i + 1]
   i = i + 2
   n = n + 1
-  if code <= PEEK then
+  local only = entries[ops[i]]
+  if code == CHECK and parts == 1 and only.units and not only.block then
+    -- The commonest case, without a call.
+    local due = ops[i + 1] * only.rate[2]
+    if only.units < due then
+      out[n] = 0
+    else
+      out[n] = 1
+      if due > 0 then
+        only.units = only.units - due
+        only.dirty = true
+      end
+    end
+  elseif code <= PEEK then
     out[n] = admit(code, i, parts)
   else
     for part = i, i + 2 * parts - 1, 2 do change(code, ops[part], ops[part + 1]) end

@@ -312,6 +312,12 @@ local function open(value, rate, text)
   return e
 end
 
+-- Redis writes a number that it is given as an argument with '%.17g', which takes longer than all the
+-- rest of a check; '%d' takes a tenth of that.
+local function set(key, value, ttl)
+  redis.call('SET', key, value, 'PX', string.format('%d', ttl))
+end
+
 local function save(key, e)
   local rate = e.rate
   if rate[1] ~= 0 and not e.block and not e.leases then
@@ -321,7 +327,7 @@ local function save(key, e)
       return
     end
     local ttl = ceil((e.at - now + ceil(missing / rate[1])) / 1000) + SLACK_MS
-    redis.call('SET', key, struct.pack('>i7I7', e.units, e.at) .. e.text, 'PX', ttl)
+    set(key, struct.pack('>i7I7', e.units, e.at) .. e.text, ttl)
     return
   end
   local R = rarely()
@@ -332,5 +338,5 @@ local function save(key, e)
   local level, at = e.units, e.at
   if rate[1] == 0 then level, at = e.current, e.start end
   local value = struct.pack('>i7I7', level, at) .. e.text .. R.tail(e)
-  redis.call('SET', key, value, 'PX', ceil(R.life(e) / 1000) + SLACK_MS)
+  set(key, value, ceil(R.life(e) / 1000) + SLACK_MS)
 end

@@ -1,5 +1,7 @@
 import type { Operation } from '../bucket/operation.js';
+import { LoneCheck } from './lone-check.js';
 import { Plan } from './plan.js';
+import type { StoreRequest } from './request.js';
 import type { OutcomeReceiver } from './store.js';
 
 /**
@@ -15,8 +17,8 @@ import type { OutcomeReceiver } from './store.js';
 export interface MicroBatchOptions {
   /** Slot of a key, or one number for all where there are no slots. */
   readonly slotOf: (key: string) => number;
-  /** Sends a plan and settles it; resolves when that is done, never rejects. */
-  readonly send: (plan: Plan) => Promise<void>;
+  /** Sends a request and settles it; resolves when that is done, never rejects. */
+  readonly send: (request: StoreRequest) => Promise<void>;
 }
 
 /** Keys in one script: longer scripts hold up everyone else on the server. */
@@ -61,13 +63,20 @@ export class MicroBatch {
     const receivers = this.#receivers;
     this.#operations = [];
     this.#receivers = [];
-    for (const plan of this.#pack(operations, receivers)) {
-      this.#underWay += 1;
-      void this.#options.send(plan).then(() => {
-        this.#underWay -= 1;
-      });
+    const [first] = operations;
+    if (operations.length === 1 && first !== undefined && LoneCheck.canBe(first)) {
+      this.#send(new LoneCheck(first, receivers[0] as OutcomeReceiver));
+      return;
     }
+    for (const plan of this.#pack(operations, receivers)) this.#send(plan);
   };
+
+  #send(request: StoreRequest): void {
+    this.#underWay += 1;
+    void this.#options.send(request).then(() => {
+      this.#underWay -= 1;
+    });
+  }
 
   #pack(operations: readonly Operation[], receivers: readonly OutcomeReceiver[]): Plan[] {
     const plans: Plan[] = [];

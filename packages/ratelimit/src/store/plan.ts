@@ -1,3 +1,4 @@
+import type { RedisClient } from '@shardline/core/redis';
 import {
   inheritanceCode,
   OPERATION_CODES,
@@ -6,6 +7,8 @@ import {
   type View,
 } from '../bucket/operation.js';
 import type { Rate } from '../bucket/rate.js';
+import type { StoreRequest } from './request.js';
+import type { Scripts } from './scripts.js';
 import type { OutcomeReceiver } from './store.js';
 
 /**
@@ -15,7 +18,7 @@ import type { OutcomeReceiver } from './store.js';
  * A key whose callers disagree on its rate (a live change between two checks of one tick) cannot be
  * in one plan twice: `add` says so, and the operation goes into the next plan.
  */
-export class Plan {
+export class Plan implements StoreRequest {
   readonly keys: string[] = [];
   readonly #operations: Operation[] = [];
   readonly #receivers: OutcomeReceiver[] = [];
@@ -27,7 +30,6 @@ export class Plan {
   readonly #rateIndexes = new Map<Rate, number>();
   #code = '';
 
-  /** Operations in the plan. */
   get size(): number {
     return this.#operations.length;
   }
@@ -46,12 +48,15 @@ export class Plan {
     return true;
   }
 
+  ask(scripts: Scripts, client: RedisClient): Promise<readonly number[]> {
+    return scripts.decide.call(client, this.keys, this.arguments()) as Promise<number[]>;
+  }
+
   /** The script's arguments after its keys. */
   arguments(): string[] {
     return [`[[${this.#rates}],[${this.#rateOfKey}],[${this.#code}]]`, ...this.#rateTexts];
   }
 
-  /** Hands the script's answer to those who asked. */
   deliver(reply: readonly number[]): void {
     const nowUs = reply[0] as number;
     let next = 1;
@@ -67,7 +72,6 @@ export class Plan {
     }
   }
 
-  /** Tells those who asked that there is no answer. */
   fail(error: Error): void {
     for (const receiver of this.#receivers) receiver.fail(error);
   }

@@ -12,9 +12,11 @@ import type { RedisConnection } from '@shardline/core/redis';
 import keySlot from 'cluster-key-slot';
 import type { LeaseGrant, LeaseRequest } from '../bucket/lease-operation.js';
 import type { Operation, Part } from '../bucket/operation.js';
+import { firstConnection } from './first-connection.js';
 import { MicroBatch } from './micro-batch.js';
-import { encodeRate, type Plan } from './plan.js';
+import { encodeRate } from './plan.js';
 import { readFailure } from './redis-failure.js';
+import type { StoreRequest } from './request.js';
 import { composeScripts, type Scripts } from './scripts.js';
 import type { ConcurrencyRequest, LimitStore, OutcomeReceiver } from './store.js';
 
@@ -50,7 +52,7 @@ export class RedisStore implements LimitStore {
     const { isCluster } = options.connection;
     this.#batch = new MicroBatch({
       slotOf: isCluster ? keySlot : () => 0,
-      send: (plan) => this.#send(plan),
+      send: (request) => this.#send(request),
     });
   }
 
@@ -106,7 +108,7 @@ export class RedisStore implements LimitStore {
     await this.#options.connection.close({ timeoutMs });
   }
 
-  async #send(plan: Plan): Promise<void> {
+  async #send(request: StoreRequest): Promise<void> {
     const { breaker, timeoutMs } = this.#options;
     let isOver = false;
     let timer: ScheduledCall | undefined;
@@ -114,15 +116,15 @@ export class RedisStore implements LimitStore {
       if (isOver) return;
       isOver = true;
       timer?.cancel();
-      this.#pending -= plan.size;
+      this.#pending -= request.size;
       const failure = readFailure(cause, 'Asking Redis for a decision');
       if (failure.isAgainstServer) breaker.failed();
       else breaker.succeeded();
-      plan.fail(failure.error);
+      request.fail(failure.error);
     };
     if (!breaker.tryPass()) {
-      this.#pending -= plan.size;
-      plan.fail(readFailure(this.#openError(), 'Asking Redis for a decision').error);
+      this.#pending -= request.size;
+      request.fail(readFailure(this.#openError(), 'Asking Redis for a decision').error);
       return;
     }
     timer = this.#clock.schedule(
@@ -131,25 +133,25 @@ export class RedisStore implements LimitStore {
       true,
     );
     try {
-      const reply = await this.#decide(plan);
+      const reply = await this.#decide(request);
       if (isOver) return;
       isOver = true;
       timer.cancel();
-      this.#pending -= plan.size;
+      this.#pending -= request.size;
       breaker.succeeded();
-      plan.deliver(reply);
+      request.deliver(reply);
     } catch (cause) {
       fail(cause);
     }
   }
 
-  async #decide(plan: Plan): Promise<readonly number[]> {
+  async #decide(request: StoreRequest): Promise<readonly number[]> {
     const { connection, waitForReplicas } = this.#options;
     const { client } = connection;
     if (!this.#wasConnected) await this.#firstConnection();
-    const deciding = this.#scripts.decide.call(client, plan.keys, plan.arguments());
-    if (waitForReplicas === undefined) return (await deciding) as number[];
-    const reply = (await deciding) as number[];
+    const deciding = request.ask(this.#scripts, client);
+    if (waitForReplicas === undefined) return deciding;
+    const reply = await deciding;
     const acknowledged = await client.wait(waitForReplicas.count, waitForReplicas.timeoutMs);
     if (acknowledged >= waitForReplicas.count) return reply;
     throw new Error(
@@ -163,8 +165,7 @@ export class RedisStore implements LimitStore {
    */
   async #firstConnection(): Promise<void> {
     const { connection, timeoutMs } = this.#options;
-    // A client of the user's that connects at its first command would be waited for in vain.
-    if (connection.client.status !== 'wait') await connection.ready({ timeoutMs });
+    await firstConnection(connection, { timeoutMs });
     this.#wasConnected = true;
   }
 

@@ -22,7 +22,7 @@ export class Script {
     this.#hash = sha1(this.#text);
   }
 
-  async call(client: RedisClient, keys: readonly string[], args: readonly string[]) {
+  async call(client: RedisClient, keys: readonly string[], args: readonly (string | number)[]) {
     try {
       return await client.evalsha(this.#hash, keys.length, ...keys, ...args);
     } catch (error) {
@@ -31,7 +31,11 @@ export class Script {
     }
   }
 
-  async #sendText(client: RedisClient, keys: readonly string[], args: readonly string[]) {
+  async #sendText(
+    client: RedisClient,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ) {
     try {
       return await client.eval(this.#text, keys.length, ...keys, ...args);
     } catch (error) {

@@ -1,3 +1,4 @@
+import checkOneText from '../lua/check-one.lua';
 import clockText from '../lua/clock.lua';
 import concurrencyText from '../lua/concurrency.lua';
 import decideText from '../lua/decide.lua';
@@ -9,6 +10,7 @@ import { Script } from './script.js';
 /** The scripts of one store. */
 export interface Scripts {
   readonly decide: Script;
+  readonly checkOne: Script;
   readonly lease: Script;
   readonly concurrency: Script;
   readonly instances: Script;
@@ -21,6 +23,7 @@ export interface Scripts {
 export function composeScripts(clock: string = clockText): Scripts {
   return {
     decide: new Script(`${clock}\n${entryText}\n${decideText}`),
+    checkOne: new Script(`${clock}\n${checkOneText}`),
     lease: new Script(`${clock}\n${entryText}\n${leaseText}`),
     concurrency: new Script(`${clock}\n${concurrencyText}`),
     instances: new Script(`${clock}\n${instancesText}`),

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import type { LimiterOptions } from '@shardline/ratelimit';
 import { type RedisServer, startRedis } from '@shardline/testkit';
 import { checkBucket, checkBucketIntervals, selectOperations } from '@shardline/testkit/check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { LimiterOptions } from '../limiter/limiter-options.js';
 import type { AttackPlan } from './attack-plan.js';
 import { Attackers } from './attackers.js';
 

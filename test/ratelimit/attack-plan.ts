@@ -1,4 +1,4 @@
-import type { LimiterOptions } from '../limiter/limiter-options.js';
+import type { LimiterOptions } from '@shardline/ratelimit';
 
 /** What one attacking process is told. */
 export interface AttackPlan {

@@ -1,10 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Decision } from '@shardline/ratelimit';
 import { openRecorder } from '@shardline/testkit/check';
-import type { Decision } from '../limiter/decision.js';
-import { RateLimiter } from '../limiter/limiter.js';
-import { composeScripts } from '../store/scripts.js';
-import steppedClock from '../test-support/stepped-clock.lua';
+import { RateLimiter } from '../../packages/ratelimit/src/limiter/limiter.js';
+import { composeScripts } from '../../packages/ratelimit/src/store/scripts.js';
 import type { AttackOrder, AttackPlan, AttackReport } from './attack-plan.js';
+import steppedClock from './stepped-clock.lua';
 
 /**
  * One process of an attack on a limit: many callers that ask as fast as they are told to, each answer

@@ -1,9 +1,9 @@
 import { isShardlineError } from '@shardline/core';
+import type { LimiterOptions } from '@shardline/ratelimit';
+import { createLimiter, type RateLimiter } from '@shardline/ratelimit';
 import { type FaultProxy, type RedisServer, startFaultProxy, startRedis } from '@shardline/testkit';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createLimiter, type RateLimiter } from '../limiter/limiter.js';
-import type { LimiterOptions } from '../limiter/limiter-options.js';
 
 /** A Redis that is away, slow, read-only or forgetful: each costs its declared fallback, in time. */
 const TIMEOUT_MS = 150;

@@ -6,10 +6,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type History, readHistory } from '@shardline/testkit/check';
 import { build } from 'esbuild';
-import tsconfig from '../../../../tsconfig.json' with { type: 'json' };
+import tsconfig from '../../tsconfig.json' with { type: 'json' };
 import type { AttackOrder, AttackPlan, AttackReport } from './attack-plan.js';
 
-const root = fileURLToPath(new URL('../../../../', import.meta.url));
+const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Packs an attacking process into one file that Node can run. */
 async function bundleAttacker(): Promise<string> {

@@ -29,7 +29,7 @@ export function configuredBackend(
  * their programs can be had; else a Docker engine.
  *
  * @throws ShardlineError `TESTKIT_BACKEND_UNKNOWN`, `TESTKIT_ENGINE_MISSING`, or
- * `TESTKIT_BINARY_MISSING`, which says what to install.
+ * `TESTKIT_BINARY_MISSING` or `TESTKIT_UNPACK_FAILED`, which say what to install.
  */
 export async function chooseBackend(
   kind: ServerKind,
@@ -46,7 +46,12 @@ export async function chooseBackend(
       { cause },
     );
   }
-  if ((await lookForBinaries(kind, options)) !== undefined) return nativeBackend;
+  let reason: unknown = binaryMissing(kind, options.version);
+  try {
+    if ((await lookForBinaries(kind, options)) !== undefined) return nativeBackend;
+  } catch (error) {
+    reason = error; // A package archive out of reach does not matter where there is an engine.
+  }
   if ((await whyNoEngine()) === undefined) return containerBackend;
-  throw binaryMissing(kind, options.version);
+  throw reason;
 }

@@ -1,5 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Duration, durationMs, ShardlineError, withDeadline } from '@shardline/core';
+import {
+  type Duration,
+  durationMs,
+  isShardlineError,
+  ShardlineError,
+  withDeadline,
+} from '@shardline/core';
 import { testkitErrors } from '../errors.js';
 
 /** How long and how often to look. */
@@ -35,9 +41,9 @@ export async function waitUntil<T>(
   const { what, within = '30s', everyMs = 10, signal } = options;
   const deadline = performance.now() + durationMs(within, 'within');
   let pauseMs = everyMs;
+  let fault: unknown;
   for (;;) {
     signal?.throwIfAborted();
-    let fault: unknown;
     try {
       // A look that never ends, as at a frozen server, must not outlast the wait.
       const timeoutMs = Math.max(1, deadline - performance.now());
@@ -48,8 +54,12 @@ export async function waitUntil<T>(
       if (found !== false && found !== undefined && found !== null) {
         return found as Exclude<T, false | undefined | null>;
       }
+      fault = undefined;
     } catch (error) {
-      fault = error;
+      // A look that the end of the wait cut short has seen less than the one before it.
+      const isCutShort =
+        performance.now() >= deadline && isShardlineError(error, 'DEADLINE_EXCEEDED');
+      if (!isCutShort || fault === undefined) fault = error;
     }
     if (performance.now() >= deadline) throw expired(what, within, fault);
     await sleep(pauseMs);

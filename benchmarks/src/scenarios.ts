@@ -1,4 +1,6 @@
 import type { Scenario } from './scenario.js';
+import { balance } from './suites/placement/balance.js';
+import { keyToShard } from './suites/route/key-to-shard.js';
 
 /** Every scenario, in the order in which the results are read. */
-export const scenarios: readonly Scenario[] = [];
+export const scenarios: readonly Scenario[] = [keyToShard, balance];

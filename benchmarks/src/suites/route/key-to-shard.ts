@@ -1,21 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { createRequire } from 'node:module';
 import {
   type KeyspaceDefinition,
   proposeSlots,
   type ShardKey,
   Topology,
 } from '@shardline/shard-router';
+import ConsistentHash from 'consistent-hash';
+import HashRing from 'hashring';
+import murmurhash3js from 'murmurhash3js';
 import { type Contender, compare } from '../../measure/compare.js';
 import { isMet, type Row, type Scenario, type Target } from '../../scenario.js';
-
-const require = createRequire(import.meta.url);
-const murmurhash3js = require('murmurhash3js') as { x86: { hash32(text: string): number } };
-const HashRing = require('hashring') as new (nodes: string[]) => { get(key: string): string };
-const ConsistentHash = require('consistent-hash') as new () => {
-  add(node: string): void;
-  get(key: string): string;
-};
 
 /** As many different keys as keep a service's hot set out of the processor's smallest cache. */
 const KEYS = 1 << 14;
@@ -105,7 +99,13 @@ function routing<Key extends ShardKey>(
   for (const key of keys.slice(0, 100)) {
     if (topology.ownerOf(slotOf(key)) !== owners[slotOf(key)]) throw new Error('a wrong owner');
   }
-  return over(name, keys, (key) => topology.ownerIndex(slotOf(key)));
+  // A function of its own, as a service has it: closures of one literal would share what the engine learns of them.
+  const route = new Function(
+    'topology',
+    'slotOf',
+    'return (key) => topology.ownerIndex(slotOf(key));',
+  ) as (topology: object, slotOf: object) => (key: Key) => number;
+  return over(name, keys, route(topology, slotOf));
 }
 
 /** A loop of its own per contender: shared, the engine would compile one for all of them. */
@@ -113,13 +113,18 @@ function over<Key>(name: string, keys: readonly Key[], work: (key: Key) => numbe
   const loop = new Function(
     'keys',
     'work',
-    'operations',
-    'let sum = 0; for (let i = 0; i < operations; i += 1) sum += work(keys[i & (keys.length - 1)]); return sum;',
-  ) as (keys: readonly Key[], work: (key: Key) => number, operations: number) => number;
+    'start',
+    'end',
+    'let sum = 0; for (let i = start; i < end; i += 1) sum += work(keys[i & (keys.length - 1)]); return sum;',
+  ) as (keys: readonly Key[], work: (key: Key) => number, start: number, end: number) => number;
+  let next = 0;
   return {
     name,
     run: (operations) => {
-      if (Number.isNaN(loop(keys, work, operations))) throw new Error('no number');
+      // On through the keys from turn to turn: begun anew each time, a peer's cache would hold the few that come first.
+      const start = next;
+      next = (start + operations) & (keys.length - 1);
+      if (Number.isNaN(loop(keys, work, start, start + operations))) throw new Error('no number');
       return operations;
     },
   };

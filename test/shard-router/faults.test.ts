@@ -166,7 +166,7 @@ async function startReader(key: number): Promise<{
   reads: Read[];
   stop: () => Promise<void>;
 }> {
-  const program = await bundle('reader-process');
+  const program = await bundle('reader-main');
   const request = {
     // It polls seldom: when it thaws it knows nothing but what it knew before.
     options: { ...cluster.options, name: 'reader', pollInterval: '1s', lease: '3s', listen: false },

@@ -5,6 +5,8 @@ export { jumpHash } from './hash/jump.js';
 export { type Hash128, murmur3x64, murmur3x86 } from './hash/murmur3.js';
 export { hashInt8Extended, hashTextExtended, uuidHashExtended } from './hash/postgres-hash.js';
 export { rendezvous, type WeightedNode } from './hash/rendezvous.js';
+export { createSlotIds, type SlotIdOptions, type SlotIds } from './ids/leased-ids.js';
+export { readSlotId, type SlotIdParts } from './ids/slot-id.js';
 export {
   type HashName,
   Keyspace,

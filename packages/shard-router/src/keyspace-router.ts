@@ -91,6 +91,16 @@ export class KeyspaceRouter {
     return this.#core.shard(owner).pool;
   }
 
+  /** The slot of a key: what an id that shall live beside it is made for. @throws ShardlineError `KEY_INVALID`. */
+  slotOf(key: ShardKey): number {
+    return this.keyspace.slotOf(key);
+  }
+
+  /** The pool of the shard that owns a slot, such as the one that an id carries. */
+  shardOfSlot(slot: number): pg.Pool {
+    return this.#core.shard(this.#topology.ownerOf(slot)).pool;
+  }
+
   /** Where a key, some keys or a statement without a key would go, and why. */
   explain(target?: ShardKey | readonly ShardKey[]): RouteDecision {
     if (target === undefined) return decideForAll(this.#topology);

@@ -121,8 +121,13 @@ export class Keyspace implements KeyspaceDefinition {
         return (key) => {
           if (typeof key !== 'string' || !parseUuid(key, uuidWords)) this.#refuse(key);
           if (!isPostgres) return murmurOfWords() >>> shift;
-          const [first, second, third, fourth] = uuidWords as unknown as UuidWords;
-          hashUuidHalves(first, second, third, fourth, halves);
+          hashUuidHalves(
+            uuidWords[0] as number,
+            uuidWords[1] as number,
+            uuidWords[2] as number,
+            uuidWords[3] as number,
+            halves,
+          );
           return (halves[0] as number) >>> shift;
         };
       case 'bigint':
@@ -154,8 +159,6 @@ export class Keyspace implements KeyspaceDefinition {
     );
   }
 }
-
-type UuidWords = readonly [number, number, number, number];
 
 const EXPECTED: Record<KeyType, string> = {
   bigint: 'a 64-bit whole number as bigint, safe number or decimal text',
@@ -206,32 +209,53 @@ function readDecimal(text: string): boolean {
   return true;
 }
 
+/** Value of a hexadecimal digit by its code; -1 for all others, whose sign survives every OR and shift below. */
+const HEX = new Int8Array(256).fill(-1);
+for (let digit = 0; digit < 16; digit += 1) {
+  const character = digit.toString(16);
+  HEX[character.charCodeAt(0)] = digit;
+  HEX[character.toUpperCase().charCodeAt(0)] = digit;
+}
+
+const HYPHEN = 0x2d;
+
+/** Every digit of the uuid that is being read, by OR: negative if one of them is none. */
+let digits = 0;
+
 /** Reads 32 hexadecimal digits, with hyphens as PostgreSQL prints them or with none. */
-export function parseUuid(text: string, into: Int32Array): boolean {
-  const hasHyphens = text.length === 36;
-  if (!hasHyphens && text.length !== 32) return false;
-  let at = 0;
-  for (let word = 0; word < 4; word += 1) {
-    let value = 0;
-    for (let digit = 0; digit < 8; digit += 1) {
-      if (hasHyphens && (at === 8 || at === 13 || at === 18 || at === 23)) {
-        if (text.charCodeAt(at) !== 0x2d) return false;
-        at += 1;
-      }
-      const nibble = hexDigit(text.charCodeAt(at));
-      if (nibble < 0) return false;
-      value = (value << 4) | nibble;
-      at += 1;
-    }
-    into[word] = value;
+function parseUuid(text: string, into: Int32Array): boolean {
+  digits = 0;
+  if (text.length === 36) {
+    into[0] = (hex4(text, 0) << 16) | hex4(text, 4);
+    into[1] = (hex4(text, 9) << 16) | hex4(text, 14);
+    into[2] = (hex4(text, 19) << 16) | hex4(text, 24);
+    into[3] = (hex4(text, 28) << 16) | hex4(text, 32);
+    return (
+      digits >= 0 &&
+      text.charCodeAt(8) === HYPHEN &&
+      text.charCodeAt(13) === HYPHEN &&
+      text.charCodeAt(18) === HYPHEN &&
+      text.charCodeAt(23) === HYPHEN
+    );
   }
-  return true;
+  if (text.length !== 32) return false;
+  for (let word = 0; word < 4; word += 1) {
+    into[word] = (hex4(text, word * 8) << 16) | hex4(text, word * 8 + 4);
+  }
+  return digits >= 0;
+}
+
+function hex4(text: string, at: number): number {
+  const first = hexDigit(text.charCodeAt(at));
+  const second = hexDigit(text.charCodeAt(at + 1));
+  const third = hexDigit(text.charCodeAt(at + 2));
+  const fourth = hexDigit(text.charCodeAt(at + 3));
+  digits |= first | second | third | fourth;
+  return (first << 12) | (second << 8) | (third << 4) | fourth;
 }
 
 function hexDigit(code: number): number {
-  if (code >= 0x30 && code <= 0x39) return code - 0x30;
-  const lower = code | 0x20;
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
+  return code < 256 ? (HEX[code] as number) : -1;
 }
 
 const uuidBytes = new Uint8Array(16);

@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import peer from 'jumphash';
 import { describe, expect, test } from 'vitest';
 import { jumpHash } from './jump.js';
 
@@ -32,7 +32,6 @@ describe('jumpHash', () => {
   });
 
   test('a key and its negative are two keys, unlike in the npm port', () => {
-    const peer = createRequire(import.meta.url)('jumphash');
     const keys = [1, 7, 42, 1234];
     expect(keys.every((key) => peer(key, 1000) === peer(-key, 1000))).toBe(true);
     expect(keys.some((key) => jumpHash(key, 1000) === jumpHash(-key, 1000))).toBe(false);

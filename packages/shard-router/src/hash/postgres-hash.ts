@@ -76,44 +76,54 @@ export function hashInt8Halves(
 export function hashTextHalves(text: string, into: HashHalves, seed: bigint = NO_SEED): void {
   const length = text.length;
   begin(length, seed);
-  let seen = 0;
+  seen = 0;
   let at = 0;
   for (; length - at >= 12; at += 12) {
-    for (let unit = at; unit < at + 12; unit += 1) seen |= text.charCodeAt(unit);
     a = (a + textWord(text, at)) | 0;
     b = (b + textWord(text, at + 4)) | 0;
     c = (c + textWord(text, at + 8)) | 0;
     mix();
   }
-  let x = 0;
-  let y = 0;
-  let z = 0;
-  for (let index = 0; at < length; at += 1, index += 1) {
-    const unit = text.charCodeAt(at);
-    seen |= unit;
-    if (index < 4) x |= unit << (index << 3);
-    else if (index < 8) y |= unit << ((index - 4) << 3);
-    else z |= unit << ((index - 7) << 3);
-  }
+  const left = length - at;
+  if (left >= 8) {
+    a = (a + textWord(text, at)) | 0;
+    b = (b + textWord(text, at + 4)) | 0;
+    // The lowest byte of c is kept for the length, so the last bytes stand one higher.
+    c = (c + (textTail(text, at + 8, length) << 8)) | 0;
+  } else if (left >= 4) {
+    a = (a + textWord(text, at)) | 0;
+    b = (b + textTail(text, at + 4, length)) | 0;
+  } else a = (a + textTail(text, at, length)) | 0;
   // What was read as bytes is none if one unit lies beyond ASCII: start again from UTF-8.
   if (seen > 0x7f) {
     const written = encodeUtf8(text);
     hashBytesHalves(utf8Scratch(), written, into, seed);
     return;
   }
-  a = (a + x) | 0;
-  b = (b + y) | 0;
-  c = (c + z) | 0;
   finish(into);
 }
 
+/** Every unit of the text that is being hashed, by OR: above 0x7f if one of them is. */
+let seen = 0;
+
 function textWord(text: string, at: number): number {
-  return (
-    text.charCodeAt(at) |
-    (text.charCodeAt(at + 1) << 8) |
-    (text.charCodeAt(at + 2) << 16) |
-    (text.charCodeAt(at + 3) << 24)
-  );
+  const first = text.charCodeAt(at);
+  const second = text.charCodeAt(at + 1);
+  const third = text.charCodeAt(at + 2);
+  const fourth = text.charCodeAt(at + 3);
+  seen |= first | second | third | fourth;
+  return first | (second << 8) | (third << 16) | (fourth << 24);
+}
+
+/** Up to three units. */
+function textTail(text: string, at: number, end: number): number {
+  let word = 0;
+  for (let shift = 0; at < end; at += 1, shift += 8) {
+    const unit = text.charCodeAt(at);
+    seen |= unit;
+    word |= unit << shift;
+  }
+  return word;
 }
 
 /** Hashes the first `length` bytes: `hash_bytes_extended` of the server. */

@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import Peer from 'hashring';
 import { describe, expect, test } from 'vitest';
 import { HashRing } from './hash-ring.js';
 
@@ -53,7 +53,6 @@ describe('HashRing', () => {
     expect(ours.between).toBe(0);
     expect(Math.abs(ours.moved - (2 / 9 - 1 / 8))).toBeLessThan(0.02);
 
-    const Peer = createRequire(import.meta.url)('hashring');
     const peer = (weight: number) => {
       const weights = names.map((name) => [name, { weight: name === touched ? weight : 1 }]);
       const made = new Peer(Object.fromEntries(weights), 'md5');

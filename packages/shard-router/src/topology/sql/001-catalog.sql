@@ -69,9 +69,12 @@ CREATE TABLE shardline.router (
   lease_until timestamptz NOT NULL
 );
 
--- Worker numbers of the id generator: one process each at a time.
+-- Worker numbers of the id generator: one process each at a time. Ids of a number were made with times before
+-- `used_until_ms` only; its present holder begins at `began_ms`.
 CREATE TABLE shardline.worker (
   id integer PRIMARY KEY CHECK (id >= 0),
   holder uuid NOT NULL,
-  lease_until timestamptz NOT NULL
+  lease_until timestamptz NOT NULL,
+  began_ms bigint NOT NULL DEFAULT 0,
+  used_until_ms bigint NOT NULL
 );

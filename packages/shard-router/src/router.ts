@@ -56,7 +56,14 @@ export interface RouterHealth {
   readonly shards: readonly { readonly name: string; readonly checked: boolean }[];
   /** Undefined with a fixed topology. */
   readonly catalog:
-    | { readonly lastSeenMsAgo: number; readonly leased: boolean; readonly revision: number }
+    | {
+        readonly lastSeenMsAgo: number;
+        /** Whether calls may skip verification at the moment. */
+        readonly leased: boolean;
+        readonly revision: number;
+        /** What went wrong the last time that something did; it may be long over. */
+        readonly lastError: unknown;
+      }
     | undefined;
   readonly holds: readonly {
     readonly keyspace: string;
@@ -78,6 +85,8 @@ export class Router implements AsyncDisposable {
   readonly #telemetry: ReturnType<typeof routerTelemetry>;
   readonly #drainMs: number;
   #closing: Promise<void> | undefined;
+  /** Why the catalog could not be followed the last time that it could not. */
+  #catalogError: unknown;
   /** Writes and reads of the tables that are the same on every shard. */
   readonly reference: ReferenceTables;
 
@@ -108,15 +117,12 @@ export class Router implements AsyncDisposable {
       clock,
       apply: (news) => this.#apply(news),
       onError: (error) => {
-        this.catalogError = error;
+        this.#catalogError = error;
       },
     });
     this.#core.watcher = watcher;
     await watcher.start(state);
   }
-
-  /** Why the catalog could not be followed the last time it could not; for diagnosis. */
-  catalogError: unknown;
 
   /** The topology in force. */
   get topology(): Topology {
@@ -264,6 +270,7 @@ export class Router implements AsyncDisposable {
               lastSeenMsAgo: nowMs - watcher.lastSeenAtMs,
               leased: this.#core.isCovered(nowMs),
               revision: watcher.appliedRevision,
+              lastError: this.#catalogError,
             },
       holds: [...this.#keyspaces.values()].map(({ name, gate }) => ({
         keyspace: name,
@@ -306,7 +313,8 @@ export class Router implements AsyncDisposable {
     const draining: Promise<void>[] = [];
     for (const [id, { keyspace, slots }] of wanted) {
       const router = this.#keyspaces.get(keyspace);
-      if (router === undefined || router.gate.holds.includes(id)) continue;
+      if (router === undefined) continue;
+      // Asked again of a hold that stands, since it may have stood without having drained.
       draining.push(router.hold(id, slots, { timeoutMs: this.#drainMs }));
     }
     this.#core.topology = topology;

@@ -5,9 +5,9 @@
 
 import { isShardlineError } from '@shardline/core';
 import type pg from 'pg';
+import { openPool } from './create-router.js';
 import type { WeightedNode } from './hash/rendezvous.js';
 import { proposeSlots } from './placement/slot-map.js';
-import { openPool } from './router.js';
 import { fillRouterOptions, type RouterOptions, type ShardLocation } from './router-options.js';
 import { installShard } from './shard/install.js';
 import { loadCatalog, migrateCatalog, publishFirst } from './topology/catalog.js';

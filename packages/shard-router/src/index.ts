@@ -1,4 +1,5 @@
 export { bootstrap } from './bootstrap.js';
+export { createRouter } from './create-router.js';
 export type { SchemaDifference } from './doctor/compare-schemas.js';
 export { routerErrors } from './errors.js';
 export { jumpHash } from './hash/jump.js';
@@ -28,7 +29,7 @@ export { diffSlots, movedSlots, type SlotMove } from './placement/diff.js';
 export { HashRing, type HashRingOptions } from './placement/hash-ring.js';
 export { proposeSlots, type SlotOwners } from './placement/slot-map.js';
 export type { KeyGroup, RouteDecision } from './route/decide.js';
-export { createRouter, Router, type RouterHealth, type TablePlacement } from './router.js';
+export { Router, type RouterHealth, type TablePlacement } from './router.js';
 export type { CallOptions } from './router-core.js';
 export type { KeyspaceOptions, RouterOptions, ShardLocation } from './router-options.js';
 export type { Aggregate, OrderTerm, ScatterOptions } from './scatter/options.js';

@@ -5,7 +5,8 @@ import { bigint, pgTable, text } from 'drizzle-orm/pg-core';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createRouter, type Router } from './router.js';
+import { createRouter } from './create-router.js';
+import type { Router } from './router.js';
 import { topologyOf } from './topology/topology-file.js';
 
 /** Query builders on the pool of a shard, with a fixed topology and so without any catalog. */

@@ -2,7 +2,8 @@ import { type PostgresServer, startPostgres } from '@shardline/testkit';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { bootstrap } from './bootstrap.js';
-import { createRouter, type Router } from './router.js';
+import { createRouter } from './create-router.js';
+import type { Router } from './router.js';
 import type { RouterOptions } from './router-options.js';
 import {
   loadCatalog,

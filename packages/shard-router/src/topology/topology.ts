@@ -79,7 +79,8 @@ export class Topology {
     this.epoch = data.epoch;
     this.shards = [...data.shards].sort((a, b) => (a.name < b.name ? -1 : 1));
     const names = this.shards.map(({ name }) => name);
-    for (const keyspace of data.keyspaces) {
+    const sorted = [...data.keyspaces].sort((a, b) => (a.name < b.name ? -1 : 1));
+    for (const keyspace of sorted) {
       this.#keyspaces.set(keyspace.name, new KeyspaceTopology(keyspace, names, data.epoch));
     }
   }

@@ -63,6 +63,7 @@ export class CatalogWatcher {
   #acknowledged = -1;
   #applying: Promise<void> = Promise.resolve();
   #applied = -1;
+  #unfinished: CatalogState | undefined;
   #timer: ScheduledCall | undefined;
   #listener: CatalogClient | undefined;
   #isListening = false;
@@ -142,6 +143,7 @@ export class CatalogWatcher {
     this.#ensureListener();
     await this.#renew();
     if ((await newestRevision(this.#options.pool)) !== this.#applied) await this.#load();
+    else if (this.#unfinished !== undefined) this.#bringIntoForce(this.#unfinished);
     this.lastSeenAtMs = this.#clock.monotonicMs();
   }
 
@@ -173,13 +175,21 @@ export class CatalogWatcher {
     client.release();
     if (state === undefined || state.revision <= this.#applied) return;
     this.#applied = state.revision;
-    const found = state;
+    this.#bringIntoForce(state);
+  }
+
+  #bringIntoForce(state: CatalogState): void {
+    this.#unfinished = undefined;
     // Draining may take as long as the slowest call, and polls must go on meanwhile, or a hold that was given up
     // would never be noticed. So the acknowledgement is sent when it is due, by a poll of its own.
     this.#applying = this.#options
-      .apply(found)
-      .then(() => this.#acknowledge(found.revision))
-      .catch((error: unknown) => this.#options.onError(error));
+      .apply(state)
+      .then(() => this.#acknowledge(state.revision))
+      .catch((error: unknown) => {
+        // Held slots did not drain in time, say. It stays unacknowledged, and the next poll tries again.
+        if (state.revision === this.#applied) this.#unfinished = state;
+        this.#options.onError(error);
+      });
   }
 
   async #acknowledge(revision: number): Promise<void> {

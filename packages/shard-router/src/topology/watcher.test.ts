@@ -1,0 +1,78 @@
+import { type PostgresServer, startPostgres } from '@shardline/testkit';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import {
+  type CatalogState,
+  loadCatalog,
+  migrateCatalog,
+  publishFirst,
+  requestHold,
+  unacknowledgedRouters,
+} from './catalog.js';
+import { topologyOf } from './topology-file.js';
+import { CatalogWatcher } from './watcher.js';
+
+let server: PostgresServer;
+let pool: pg.Pool;
+beforeAll(async () => {
+  server = await startPostgres({ name: 'watched' });
+  pool = new pg.Pool({ connectionString: server.url });
+  await server.withClient(async (client) => {
+    await migrateCatalog(client as never);
+    const users = { keyType: 'bigint' as const, slots: 16, owners: { a: '0-15' } };
+    await publishFirst(client as never, topologyOf({ shards: { a: {} }, keyspaces: { users } }));
+  });
+});
+afterAll(async () => {
+  await pool?.end();
+  await server?.stop();
+});
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error('the condition never came true');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+test('a hold that did not drain is not acknowledged, and is tried again until it has', async () => {
+  const state = await server.withClient((client) => loadCatalog(client as never));
+  let failuresLeft = 3;
+  const applied: number[] = [];
+  const errors: unknown[] = [];
+  const watcher = new CatalogWatcher({
+    pool: pool as never,
+    routerId: '00000000-0000-4000-8000-00000000000a',
+    routerName: 'test',
+    version: '0',
+    pollMs: 20,
+    leaseMs: 60_000,
+    listen: true,
+    apply: async ({ revision, holds }: CatalogState) => {
+      applied.push(revision);
+      if (holds.length > 0 && failuresLeft > 0) {
+        failuresLeft -= 1;
+        throw new Error('calls are still in flight');
+      }
+    },
+    onError: (error) => errors.push(error),
+  });
+  await watcher.start(state as CatalogState);
+  expect(watcher.lease.revision).toBe(1);
+
+  const { revision } = await server.withClient((client) =>
+    requestHold(client as never, 'users', [1]),
+  );
+  const waiting = () =>
+    server.withClient((client) => unacknowledgedRouters(client as never, revision));
+  expect(await waiting()).toHaveLength(1);
+  await until(async () => (await waiting()).length === 0);
+  expect(errors).toHaveLength(3);
+  expect(applied).toEqual([1, revision, revision, revision, revision]);
+  await until(() => watcher.lease.revision === revision);
+
+  await watcher.close();
+  const { rows } = await pool.query('SELECT count(*)::int AS n FROM shardline.router');
+  expect(rows).toEqual([{ n: 0 }]);
+});

@@ -289,6 +289,8 @@ export class Cluster {
     return {
       ...own,
       connected: (connection: Connection, durationMs: number) => {
+        // A metrics SDK may have been registered after the pool was made.
+        this.telemetry.refresh();
         if (this.telemetry.isMeasuring) {
           this.telemetry.record('db.client.connection.create_time', durationMs / 1000, {
             'db.client.connection.pool.name': name,

@@ -54,7 +54,11 @@ export class Executor {
    * Runs a statement wherever it belongs. One function and few promises, since every statement of a
    * service comes through here.
    */
-  async run(statement: Statement, options: QueryOptions): Promise<Result> {
+  async run(
+    statement: Statement,
+    options: QueryOptions,
+    onRoute?: (route: Route) => void,
+  ): Promise<Result> {
     const { router, clock, settings, observer } = this.#options;
     const statementClass = router.classify(statement.text);
     const isRead = statementClass.kind === 'read';
@@ -73,6 +77,7 @@ export class Executor {
       let wasSent = false;
       node.inFlight += 1;
       observer.started(route, statementClass);
+      onRoute?.(route);
       try {
         let result: Result;
         if (this.#mayShare(node, statement, isRead)) {

@@ -1,4 +1,4 @@
-import type { Clock } from '@shardline/core';
+import type { Clock, Telemetry } from '@shardline/core';
 import pg from 'pg';
 import type { StatementClass } from './classify/statement-class.js';
 import { clientTimeoutMs, type ExecutionObserver } from './executor.js';
@@ -9,6 +9,7 @@ import type { RouteTarget } from './route/decide.js';
 import type { Route, Router } from './router.js';
 import type { PoolSettings } from './settings.js';
 import type { QueryCall } from './statement-arguments.js';
+import { traced } from './tracing.js';
 
 /**
  * Where the statements of one checked-out client run.
@@ -30,6 +31,7 @@ export interface LateBindingOptions {
   readonly settings: PoolSettings;
   readonly clock: Clock;
   readonly observer: ExecutionObserver;
+  readonly telemetry: Telemetry;
   /** Where everything goes unless a statement says otherwise: `pool.primary`, `pool.reader`. */
   readonly target: RouteTarget | undefined;
   readonly onBound: (connection: Connection) => void;
@@ -49,6 +51,8 @@ export class LateBinding {
   #bound: Bound | undefined;
   #deferredBegin: { readonly statement: Statement; readonly class: StatementClass } | undefined;
   #isPinned = false;
+  /** Tells the span of the statement under way where it went. */
+  #onRoute: ((route: Route) => void) | undefined;
 
   constructor(options: LateBindingOptions) {
     this.#options = options;
@@ -65,7 +69,16 @@ export class LateBinding {
   }
 
   /** Runs one statement where it belongs, and again elsewhere if that is safe. */
-  async run(call: QueryCall): Promise<Result> {
+  run(call: QueryCall): Promise<Result> {
+    const { telemetry } = this.#options;
+    if (!telemetry.isTracing) return this.#run(call);
+    return traced(telemetry, call.statement.text, (onRoute) => {
+      this.#onRoute = onRoute;
+      return this.#run(call);
+    });
+  }
+
+  async #run(call: QueryCall): Promise<Result> {
     const { statement } = call;
     const found = this.#options.router.classify(statement.text);
     if (this.#mayDefer(found)) {
@@ -131,6 +144,7 @@ export class LateBinding {
     const wasInTransaction = connection.isInTransaction;
     const startedAtMs = clock.monotonicMs();
     observer.started(route, found);
+    this.#onRoute?.(route);
     const report = (error: unknown, recovery?: ReturnType<typeof recover>) => {
       const durationMs = clock.monotonicMs() - startedAtMs;
       const { text } = call.statement;

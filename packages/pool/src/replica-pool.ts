@@ -17,6 +17,7 @@ import { currentSession } from './session/current-session.js';
 import { type PoolSettings, resolveSettings } from './settings.js';
 import { answer, type QueryCall, readQueryCall } from './statement-arguments.js';
 import { TargetedPool } from './targeted-pool.js';
+import { traced } from './tracing.js';
 
 /** Called by `connect` with a client, as `pg` does. */
 export type ConnectCallback = (
@@ -256,7 +257,12 @@ export class ReplicaPool extends BasePool {
   #run(call: QueryCall): Promise<pg.QueryResult> {
     if (this.#ending !== undefined) return Promise.reject(endedError());
     this.#begin();
-    return this.#executor.run(call.statement, call);
+    const { telemetry } = this.#cluster;
+    const { statement } = call;
+    if (!telemetry.isTracing) return this.#executor.run(statement, call);
+    return traced(telemetry, statement.text, (onRoute) =>
+      this.#executor.run(statement, call, onRoute),
+    );
   }
 
   /** Starts to watch at the first use, so that a pool that is never used opens nothing. */
@@ -311,10 +317,10 @@ export class ReplicaPool extends BasePool {
   }
 
   #lendRouted(target: RouteTarget | undefined): pg.PoolClient {
-    const { router, observer, declared } = this.#cluster;
+    const { router, observer, telemetry, declared } = this.#cluster;
     const settings = this.#settings;
     const client = new RoutedClient(
-      { router, settings, clock: systemClock, observer, target },
+      { router, settings, clock: systemClock, observer, telemetry, target },
       declared.settings.config,
     );
     return client as unknown as pg.PoolClient;

@@ -71,9 +71,12 @@ export function startWorkload(options: WorkloadOptions): Workload {
     counts,
     async afterMore(operations) {
       const target = counts.writes + counts.reads + operations;
-      const giveUpAtMs = performance.now() + 60_000;
+      let done = counts.writes + counts.reads;
+      let movedAtMs = performance.now();
       while (counts.writes + counts.reads < target) {
-        if (performance.now() > giveUpAtMs) throw new Error('The workload makes no progress.');
+        if (counts.writes + counts.reads > done) movedAtMs = performance.now();
+        done = counts.writes + counts.reads;
+        if (performance.now() - movedAtMs > 60_000) throw new Error('The workload stands still.');
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
     },

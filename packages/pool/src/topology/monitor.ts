@@ -7,7 +7,7 @@ import {
   ShardlineError,
   withDeadline,
 } from '@shardline/core';
-import { codeOf, messageOf, poolError } from '../errors.js';
+import { codeOf, messageOf } from '../errors.js';
 import {
   afterConnectionLost,
   afterFailure,
@@ -17,6 +17,7 @@ import {
   type ProbeResult,
   unknownNode,
 } from './node-state.js';
+import { noPrimaryError, splitBrainError } from './primary-errors.js';
 import {
   emptyTopology,
   judgeTopology,
@@ -225,11 +226,11 @@ export class TopologyMonitor {
     for (;;) {
       if (signal?.aborted) throw abortedError('Waiting for a primary', signal.reason);
       const { primary, timeline, noPrimaryReason } = this.#state;
-      if (noPrimaryReason === 'split-brain') throw this.#splitBrainError();
+      if (noPrimaryReason === 'split-brain') throw splitBrainError(this.#state);
       if (primary !== undefined && timeline >= minimumTimeline) return primary;
       const timeoutMs = deadlineMs - this.#clock.monotonicMs();
-      if (timeoutMs <= 0) throw this.#noPrimaryError(wait.timeoutMs);
-      const onTimeout = () => this.#noPrimaryError(wait.timeoutMs);
+      if (timeoutMs <= 0) throw noPrimaryError(this.#state, wait.timeoutMs);
+      const onTimeout = () => noPrimaryError(this.#state, wait.timeoutMs);
       await this.#waiting.wait({ timeoutMs, signal, onTimeout });
     }
   }
@@ -362,38 +363,11 @@ export class TopologyMonitor {
     this.#state = judgeTopology(states, previous, this.#limits);
     this.#onChange(this.#state, previous);
     if (this.#state.noPrimaryReason === 'split-brain') {
-      this.#waiting.rejectAll(this.#splitBrainError());
+      this.#waiting.rejectAll(splitBrainError(this.#state));
     }
     const { primary } = this.#state;
     if (primary !== undefined) while (this.#waiting.hand(primary));
     else if (previous.primary !== undefined) this.panic();
-  }
-
-  #splitBrainError(): ShardlineError {
-    const names = this.#named('split-brain');
-    return poolError(
-      'POOL_SPLIT_BRAIN',
-      `${names.join(' and ')} both take writes on timeline ${this.#state.timeline}.`,
-      { details: { nodes: names, timeline: this.#state.timeline } },
-    );
-  }
-
-  #noPrimaryError(waitedMs: number): ShardlineError {
-    const seen = [...this.#state.nodes.values()].map(
-      ({ name, role, fault, state }) =>
-        `${name}: ${fault ?? role}${state.lastFailure === undefined ? '' : ` (${state.lastFailure})`}`,
-    );
-    return poolError(
-      'POOL_NO_PRIMARY',
-      `No server that takes writes was found within ${Math.round(waitedMs)} ms (${seen.join('; ')}).`,
-      { details: { nodes: seen, waitedMs } },
-    );
-  }
-
-  #named(fault: string): string[] {
-    return [...this.#state.nodes.values()]
-      .filter((view) => view.fault === fault)
-      .map(({ name }) => name);
   }
 }
 

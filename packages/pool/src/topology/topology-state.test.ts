@@ -135,6 +135,13 @@ describe('which cluster is ours', () => {
     expect(later.primary).toBe('a');
   });
 
+  test('nobody is read from before it is known', () => {
+    expect(judge([unknownNode('a'), node('b'), node('c')]).replicas).toEqual([]);
+    const away = afterFailure(unknownNode('a'), 'refused', true);
+    expect(judge([away, node('b'), node('c')]).replicas).toEqual(['b', 'c']);
+    expect(judge([away, node('b'), node('c', { systemIdentifier: '9' })]).replicas).toEqual([]);
+  });
+
   test('the others say while the declared primary is away, and it corrects them later', () => {
     const away = afterFailure(unknownNode('a'), 'refused', true);
     const started = judge([away, node('b', { role: 'primary', timeline: 2 }), node('c')]);

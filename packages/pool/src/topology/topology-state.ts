@@ -92,12 +92,14 @@ export function judgeTopology(
   const primary = writers.length === 1 ? writers[0] : undefined;
   const context: Context = { systemIdentifier, timeline, writers, primary, limits };
   const views = states.map((state) => judgeNode(state, context));
+  const isClusterKnown = systemIdentifier !== undefined;
   return {
     nodes: new Map(views.map((view) => [view.name, view])),
     primary: primary?.name,
     noPrimaryReason: primary === undefined ? whyNoPrimary(states, writers) : undefined,
+    // While nobody knows which cluster is ours, a replica may be one of another.
     replicas: views
-      .filter(({ role, fault }) => role === 'replica' && fault === undefined)
+      .filter(({ role, fault }) => role === 'replica' && fault === undefined && isClusterKnown)
       .map(({ name }) => name),
     timeline,
     systemIdentifier,

@@ -173,6 +173,8 @@ describe('the monitor over a primary and two replicas', () => {
     }, soon);
     expect(monitor.state.primary).toBe('watched-r1');
     await second.follow(first);
+    // A replica names its new timeline with the first record that it receives on it, not before.
+    await first.query('INSERT INTO seen VALUES (2)');
     await vi.waitFor(() => expect(monitor.state.replicas).toEqual(['watched-r2']), soon);
   });
 
@@ -195,7 +197,9 @@ describe('the push of in_hot_standby', () => {
     await using primary = await startPostgres({ name: 'pushing' });
     await using replica = await primary.addReplica();
     const monitor = watch([primary, replica], 600_000);
-    await vi.waitFor(() => expect(monitor.state.replicas).toHaveLength(1), soon);
+    await vi.waitFor(() => {
+      expect(monitor.state).toMatchObject({ primary: 'pushing', replicas: [replica.name] });
+    }, soon);
     // A server pushes when it next answers anybody on that connection: traffic brings the news.
     const traffic = new Asker(replica.name, replica.url);
     traffic.onPush = (inHotStandby) => monitor.noteParameterStatus(replica.name, inHotStandby);

@@ -7,7 +7,7 @@ import { ReplicaPool } from '../index.js';
  * and echoes it; a part of them is given up at a random moment: before it is sent, in the same turn,
  * while it runs, while its reply arrives. `SHARDLINE_TORTURE=1` runs a million of them.
  */
-const TOTAL = process.env['SHARDLINE_TORTURE'] === '1' ? 1_000_000 : 20_000;
+const TOTAL = process.env['SHARDLINE_TORTURE'] === '1' ? 1_000_000 : 10_000;
 const CALLERS = 32;
 
 let server: PostgresServer;

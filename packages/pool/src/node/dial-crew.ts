@@ -78,7 +78,7 @@ export class DialCrew {
     const decision = decideDials(demand);
     const wanted = Math.max(missing, decision.dials);
     if (wanted > 0) this.#start(wanted);
-    else if (decision.recheckMs !== undefined) this.#pulseIn(decision.recheckMs);
+    if (decision.recheckMs !== undefined) this.#pulseIn(decision.recheckMs);
   }
 
   /** The server has been seen alive: the pause after failures is over. */

@@ -22,6 +22,19 @@ describe('decideDials', () => {
     expect(recheckMs).toBeGreaterThan(0);
   });
 
+  test('dials for those alone whom the connections at hand cannot serve in time', () => {
+    const { dials, recheckMs } = decideDials({
+      ...calm,
+      waiting: 45,
+      live: 5,
+      max: 50,
+      holdMs: 4,
+      dialMs: 16,
+    });
+    expect(dials).toBe(35);
+    expect(recheckMs).toBeGreaterThan(0);
+  });
+
   test('dials after all when the estimate proves wrong', () => {
     const stuck = {
       ...calm,

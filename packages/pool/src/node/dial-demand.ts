@@ -42,11 +42,14 @@ export function decideDials(situation: DialSituation): DialDecision {
   if (live === 0 || holdMs === undefined || dialMs === undefined) return { dials: wanted };
 
   const clearedInMs = (waiting * holdMs) / live;
-  const isWorthWaiting = clearedInMs * PATIENCE < dialMs && headWaitMs <= clearedInMs * PATIENCE;
-  if (!isWorthWaiting) return { dials: wanted };
+  const isDisbelieved = headWaitMs > clearedInMs * PATIENCE;
+  // Whom the connections at hand will have served before a dial could end.
+  const served = isDisbelieved ? 0 : Math.floor((live * dialMs) / (holdMs * PATIENCE));
+  const dials = Math.max(0, Math.min(waiting - served - dialing, room));
+  if (dials >= wanted) return { dials };
   const recheckMs = clearedInMs * PATIENCE;
   return {
-    dials: 0,
+    dials,
     recheckMs: Math.min(LONGEST_RECHECK_MS, Math.max(SHORTEST_RECHECK_MS, recheckMs)),
   };
 }

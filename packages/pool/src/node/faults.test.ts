@@ -222,7 +222,7 @@ describe('a frozen server', () => {
       validateAfterIdle: '0ms',
       statementTimeout: '100ms',
     });
-    await pool.query('SELECT 1');
+    await until(async () => (await caught(pool.query('SELECT 1'))) === undefined);
     await frozen.freeze();
     const startedAt = systemClock.monotonicMs();
     const errors = await Promise.all(

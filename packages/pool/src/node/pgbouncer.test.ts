@@ -42,7 +42,7 @@ test('timeouts work without the startup parameters that it refuses', async () =>
   expect((await pool.query('SELECT 2 AS fine')).rows).toEqual([{ fine: 2 }]);
 });
 
-test('many callers, named statements and transactions share two server connections', async () => {
+test('many callers and their transactions share two server connections', async () => {
   await using pool = new ReplicaPool({ ...address(), pgBouncer: true, max: 8 });
   await pool.query('CREATE TABLE bet (id int PRIMARY KEY, stake int)');
   await Promise.all(
@@ -51,7 +51,6 @@ test('many callers, named statements and transactions share two server connectio
       try {
         await client.query('BEGIN');
         await client.query({
-          name: 'add-bet',
           text: 'INSERT INTO bet VALUES ($1, $2)',
           values: [id, id * 10],
         });

@@ -82,15 +82,18 @@ describe('head-of-line blocking', () => {
     await prove(() => nap(0));
     await prove(() => stakeOf(1));
     let isSlowDone = false;
-    const slow = nap(3).then(() => {
-      isSlowDone = true;
-    });
+    const slow = nap(30).then(
+      () => {
+        isSlowDone = true;
+      },
+      () => {},
+    );
     const fast = Array.from({ length: 200 }, (_, n) => stakeOf((n % 100) + 1));
     await Promise.all(fast);
     for (let n = 0; n < 200; n += 1) await stakeOf((n % 100) + 1);
     expect(isSlowDone).toBe(false);
+    await pool.close({ deadline: '10ms' });
     await slow;
-    await pool.end();
   });
 
   test('a read that waits for a lock holds up nobody else, the holder of the lock included', async () => {

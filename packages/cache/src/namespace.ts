@@ -225,7 +225,9 @@ export class CacheNamespace<Value = unknown> {
   }
 
   #isGood(entry: MemoryEntry): boolean {
-    const nowMs = this.#coarse.nowMs();
+    const { reading } = this.#coarse;
+    if (reading[0] === 0) this.#coarse.read();
+    const nowMs = reading[0] as number;
     return (
       nowMs < entry.attentionAtMs &&
       entry.verifiedSequence === this.#stamps.sequence &&

@@ -9,23 +9,22 @@ import type { Clock } from '@shardline/core';
  */
 export class CoarseClock {
   readonly #clock: Clock;
+  /**
+   * The reading of this turn in its one element; 0: there is none yet, call `read()`. Not a number in a
+   * field or from a function: V8 keeps one with fractions as an object, and a hit is to allocate none.
+   */
+  readonly reading = new Float64Array(1);
   readonly #forget = () => {
-    this.#readingMs = 0;
+    this.reading[0] = 0;
   };
-  #readingMs = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Milliseconds on the monotonic clock, at most one turn of the event loop old. */
-  nowMs(): number {
-    return this.#readingMs === 0 ? this.#read() : this.#readingMs;
-  }
-
-  #read(): number {
-    this.#readingMs = this.#clock.monotonicMs();
+  /** Reads the monotonic clock, for the rest of this turn. */
+  read(): void {
+    this.reading[0] = this.#clock.monotonicMs();
     this.#clock.schedule(1, this.#forget);
-    return this.#readingMs;
   }
 }

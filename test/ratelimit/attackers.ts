@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -79,6 +79,30 @@ export class Attackers implements AsyncDisposable {
     this.#children.forEach((child, index) => {
       if ((only === undefined || only === index) && child.connected) child.send(order);
     });
+  }
+
+  /** What has been decided so far, as the histories stand. */
+  async counts(): Promise<{ admitted: number; denied: number }> {
+    const counts = { admitted: 0, denied: 0 };
+    for (const path of this.#paths) {
+      const text = await readFile(path, 'utf8');
+      counts.admitted += text.match(/"allowed":true/g)?.length ?? 0;
+      counts.denied += text.match(/"allowed":false/g)?.length ?? 0;
+    }
+    return counts;
+  }
+
+  /** Waits for so many further decisions: a slow machine needs longer for them, that is all. */
+  async untilMore({ admitted = 0, denied = 0 }: { admitted?: number; denied?: number }) {
+    const before = await this.counts();
+    const deadline = performance.now() + 60_000;
+    for (;;) {
+      const now = await this.counts();
+      if (now.admitted >= before.admitted + admitted && now.denied >= before.denied + denied)
+        return;
+      if (performance.now() > deadline) throw new Error('the attackers decided too little in time');
+      await pause(50);
+    }
   }
 
   /** SIGKILL: no farewell, nothing returned. */

@@ -111,7 +111,11 @@ describe('leased tokens', () => {
     await connection.close();
     expect(reply[1]).toBe(80);
     // While it lasts the level stays below what is not leased, however long nobody asks.
-    expect((await limiter.peek('u')).remaining).toBeLessThanOrEqual(20);
+    while (performance.now() - begunMs < 1300) {
+      const { remaining } = await limiter.peek('u');
+      if (performance.now() - begunMs < 1900) expect(remaining).toBeLessThanOrEqual(20);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
     await until(
       'the lease to end and the bucket to fill',
       async () => (await limiter.peek('u')).remaining === 100,

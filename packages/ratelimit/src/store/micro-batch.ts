@@ -17,8 +17,8 @@ import type { OutcomeReceiver } from './store.js';
 export interface MicroBatchOptions {
   /** Slot of a key, or one number for all where there are no slots. */
   readonly slotOf: (key: string) => number;
-  /** Sends a request and settles it; resolves when that is done, never rejects. */
-  readonly send: (request: StoreRequest) => Promise<void>;
+  /** Sends a request, calls `onAnswer` when the answer is there, and only then hands it out. */
+  readonly send: (request: StoreRequest, onAnswer: () => void) => void;
 }
 
 /** Keys in one script: longer scripts hold up everyone else on the server. */
@@ -73,7 +73,8 @@ export class MicroBatch {
 
   #send(request: StoreRequest): void {
     this.#underWay += 1;
-    void this.#options.send(request).then(() => {
+    // Before the answer is handed out: whoever asks again at once must not be taken for one of many.
+    this.#options.send(request, () => {
       this.#underWay -= 1;
     });
   }

@@ -52,7 +52,7 @@ export class RedisStore implements LimitStore {
     const { isCluster } = options.connection;
     this.#batch = new MicroBatch({
       slotOf: isCluster ? keySlot : () => 0,
-      send: (request) => this.#send(request),
+      send: (request, onAnswer) => void this.#send(request, onAnswer),
     });
   }
 
@@ -108,41 +108,43 @@ export class RedisStore implements LimitStore {
     await this.#options.connection.close({ timeoutMs });
   }
 
-  async #send(request: StoreRequest): Promise<void> {
+  async #send(request: StoreRequest, onAnswer: () => void): Promise<void> {
     const { breaker, timeoutMs } = this.#options;
-    let isOver = false;
     let timer: ScheduledCall | undefined;
-    const fail = (cause: unknown) => {
-      if (isOver) return;
+    let isOver = false;
+    // An answer that comes after its time finds that everything has been said.
+    const end = (): boolean => {
+      if (isOver) return false;
       isOver = true;
       timer?.cancel();
       this.#pending -= request.size;
+      onAnswer();
+      return true;
+    };
+    const fail = (cause: unknown) => {
+      if (!end()) return;
       const failure = readFailure(cause, 'Asking Redis for a decision');
       if (failure.isAgainstServer) breaker.failed();
       else breaker.succeeded();
       request.fail(failure.error);
     };
     if (!breaker.tryPass()) {
-      this.#pending -= request.size;
+      end();
       request.fail(readFailure(this.#openError(), 'Asking Redis for a decision').error);
       return;
     }
-    timer = this.#clock.schedule(
-      timeoutMs,
-      () => fail(deadlineError('Asking Redis', timeoutMs)),
-      true,
-    );
+    const onTime = () => fail(deadlineError('Asking Redis', timeoutMs));
+    timer = this.#clock.schedule(timeoutMs, onTime, true);
+    let reply: readonly number[];
     try {
-      const reply = await this.#decide(request);
-      if (isOver) return;
-      isOver = true;
-      timer.cancel();
-      this.#pending -= request.size;
-      breaker.succeeded();
-      request.deliver(reply);
+      reply = await this.#decide(request);
     } catch (cause) {
       fail(cause);
+      return;
     }
+    if (!end()) return;
+    breaker.succeeded();
+    request.deliver(reply);
   }
 
   async #decide(request: StoreRequest): Promise<readonly number[]> {

@@ -5,7 +5,7 @@ import { codeOf } from './errors.js';
 import type { AttemptOutcome, ExecutionObserver } from './executor.js';
 import type { Connection } from './node/connection.js';
 import { Node, type NodeContext } from './node/node.js';
-import type { NodePoolEvents } from './node/node-pool.js';
+import type { NodePoolEvents } from './node/node-pool-options.js';
 import { ReplicaRouter } from './replica-router.js';
 import { Balancer } from './route/balancer.js';
 import { type Route, type Router, SingleRouter } from './router.js';

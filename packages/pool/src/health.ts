@@ -1,5 +1,5 @@
 import type { Cluster } from './cluster.js';
-import type { NodePoolCounts } from './node/node-pool.js';
+import type { NodePoolCounts } from './node/node-pool-options.js';
 
 /** How one server does. */
 export interface NodeHealth {

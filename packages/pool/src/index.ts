@@ -1,7 +1,7 @@
 export type { RouteHint, StatementClass, StatementKind } from './classify/statement-class.js';
 export { type PoolErrorCode, poolErrors } from './errors.js';
 export type { NodeHealth, PoolHealth } from './health.js';
-export type { NodePoolCounts } from './node/node-pool.js';
+export type { NodePoolCounts } from './node/node-pool-options.js';
 export type {
   Balancing,
   NodeOptions,

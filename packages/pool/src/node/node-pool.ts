@@ -1,8 +1,8 @@
-import { BoundedQueue, type Clock, type ScheduledCall, type ShardlineError } from '@shardline/core';
+import { BoundedQueue, type ScheduledCall, type ShardlineError } from '@shardline/core';
 import { messageOf, poolError } from '../errors.js';
 import type { Connection } from './connection.js';
 import { DialCrew } from './dial-crew.js';
-import type { Dialer } from './dialer.js';
+import type { AcquireOptions, NodePoolCounts, NodePoolOptions } from './node-pool-options.js';
 import { settle } from './settle.js';
 
 /**
@@ -17,61 +17,6 @@ import { settle } from './settle.js';
  *   - an idle connection is quiet: nothing is owed on it, no transaction is open, no cancel is on its way;
  *   - while someone waits and there is room, a dial is under way or due at a known moment.
  */
-export interface NodePoolOptions {
-  readonly node: string;
-  readonly dialer: Dialer;
-  readonly max: number;
-  readonly min: number;
-  readonly maxWaiting: number;
-  readonly acquireTimeoutMs: number;
-  /** 0: idle connections are kept. */
-  readonly idleTimeoutMs: number;
-  /** Idle for longer than this, a connection is asked for a sign of life before it is lent. */
-  readonly validateAfterIdleMs: number;
-  readonly validationTimeoutMs: number;
-  readonly maxUses: number;
-  /** How long a connection that was given back may take to become quiet. */
-  readonly settleTimeoutMs: number;
-  /** 0: leaks are not reported. */
-  readonly leakReportAfterMs: number;
-  readonly allowExitOnIdle: boolean;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly events: NodePoolEvents;
-}
-
-/** What a pool tells its owner. */
-export interface NodePoolEvents {
-  connected(connection: Connection, durationMs: number): void;
-  acquired(connection: Connection): void;
-  released(error: Error | boolean | undefined, connection: Connection): void;
-  removed(connection: Connection): void;
-  /** A connection broke; whether it was idle then. */
-  broke(error: Error, connection: Connection, wasIdle: boolean): void;
-  dialFailed(error: ShardlineError): void;
-  leaked(connection: Connection, heldMs: number): void;
-  leftInTransaction(connection: Connection): void;
-  acquireTimedOut(): void;
-  /** `in_hot_standby` was pushed by the server. */
-  standbyPushed(inHotStandby: boolean): void;
-  /** The connection that watches the server broke. */
-  watchLost(): void;
-}
-
-/** How full a pool is. */
-export interface NodePoolCounts {
-  readonly total: number;
-  readonly idle: number;
-  readonly busy: number;
-  readonly dialing: number;
-  readonly waiting: number;
-}
-
-/** How one acquire waits. */
-export interface AcquireOptions {
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** Weight of the newest observation in the running average of how long connections are held. */
 const NEWEST_WEIGHT = 0.1;
@@ -492,15 +437,24 @@ export class NodePool {
 
   #timeoutError(waitedMs: number): ShardlineError {
     const { node, max } = this.#options;
-    const counts = this.counts;
-    const { total, idle, busy, dialing, waiting } = counts;
-    const failure = this.lastDialError;
-    const last = failure === undefined ? '' : ` The last dial failed: ${messageOf(failure.cause)}.`;
-    return poolError(
-      'POOL_ACQUIRE_TIMEOUT',
-      `timeout exceeded when trying to connect: no connection to ${node} within ${waitedMs} ms ` +
-        `(${total} of ${max} open, ${idle} idle, ${busy} busy, ${dialing} dialling, ${waiting} waiting).${last}`,
-      { details: { node, waitedMs, max, ...counts }, ...(failure ? { cause: failure } : {}) },
-    );
+    return acquireTimeout(node, waitedMs, max, this.counts, this.lastDialError);
   }
+}
+
+/** Says how full the pool was, and why it did not grow. */
+function acquireTimeout(
+  node: string,
+  waitedMs: number,
+  max: number,
+  counts: NodePoolCounts,
+  failure: ShardlineError | undefined,
+): ShardlineError {
+  const { total, idle, busy, dialing, waiting } = counts;
+  const last = failure === undefined ? '' : ` The last dial failed: ${messageOf(failure.cause)}.`;
+  return poolError(
+    'POOL_ACQUIRE_TIMEOUT',
+    `timeout exceeded when trying to connect: no connection to ${node} within ${waitedMs} ms ` +
+      `(${total} of ${max} open, ${idle} idle, ${busy} busy, ${dialing} dialling, ${waiting} waiting).${last}`,
+    { details: { node, waitedMs, max, ...counts }, ...(failure ? { cause: failure } : {}) },
+  );
 }

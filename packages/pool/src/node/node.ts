@@ -2,7 +2,8 @@ import type { Clock } from '@shardline/core';
 import pg from 'pg';
 import type { NodeSettings, PoolSettings } from '../settings.js';
 import { Dialer } from './dialer.js';
-import { NodePool, type NodePoolEvents } from './node-pool.js';
+import { NodePool } from './node-pool.js';
+import type { NodePoolEvents } from './node-pool-options.js';
 import { Pipeline } from './pipeline.js';
 import { ServerLink } from './server-link.js';
 

@@ -2,7 +2,8 @@ import { abortedError, type Clock, type ScheduledCall } from '@shardline/core';
 import { LRUCache } from 'lru-cache';
 import type { Connection } from './connection.js';
 import { explain, type Result, type Statement } from './execute.js';
-import type { AcquireOptions, NodePool } from './node-pool.js';
+import type { NodePool } from './node-pool.js';
+import type { AcquireOptions } from './node-pool-options.js';
 
 /**
  * Reads of many callers over few connections.

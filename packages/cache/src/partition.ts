@@ -62,7 +62,7 @@ export class Partition {
     this.redis =
       options.redis === undefined
         ? undefined
-        : openRedis(options.redis, { name: `${settings.prefix}:cache` });
+        : openRedis(withTimeout(options.redis, settings), { name: `${settings.prefix}:cache` });
     this.l2 = this.#openL2(options, settings);
     this.l3 = this.#openL3(options, settings);
     this.bus = this.#openBus(options, settings);
@@ -140,6 +140,14 @@ export class Partition {
     }
     return new TrackingBus({ ...common, tracked: open('blocking'), told: open('subscriber') });
   }
+}
+
+/** The connection's own limit for a command must not come before the tier's. */
+function withTimeout(target: RedisTarget, { l2TimeoutMs }: PartitionSettings): RedisTarget {
+  if (isRedisClient(target)) return target;
+  const commandTimeout = `${l2TimeoutMs}ms` as const;
+  if (typeof target === 'string') return { url: target, commandTimeout };
+  return { commandTimeout, ...target };
 }
 
 /** A connection of the bus's own: its reads block, and nobody else may wait behind them. */

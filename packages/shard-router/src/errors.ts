@@ -1,0 +1,103 @@
+import { defineErrors } from '@shardline/core';
+
+/** The errors of `@shardline/shard-router`. */
+export const routerErrors = defineErrors({
+  KEY_INVALID: {
+    retryable: false,
+    meaning: 'A key is null, of another type than its keyspace declares, or not exact.',
+    remedy:
+      'Pass the key in the declared type; whole numbers beyond 2^53 as bigint or decimal text.',
+  },
+  KEYSPACE_UNKNOWN: {
+    retryable: false,
+    meaning: 'A keyspace was named that the router does not have.',
+    remedy: 'Use one of the names in the router options.',
+  },
+  TABLE_UNKNOWN: {
+    retryable: false,
+    meaning: 'A table was named that no keyspace, no reference list and no unsharded list holds.',
+    remedy: 'Declare the table in the router options, or correct the name.',
+  },
+  PLACEMENT_INVALID: {
+    retryable: false,
+    meaning: 'Nodes or weights cannot be placed.',
+    remedy: 'Give every node a unique name and a weight above zero; drain a node by removing it.',
+  },
+  TOPOLOGY_INVALID: {
+    retryable: false,
+    meaning: 'A topology leaves slots uncovered, gives one twice, or names unknown shards.',
+    remedy: 'Correct the topology; every slot belongs to exactly one known shard.',
+  },
+  SHARD_MISSING: {
+    retryable: false,
+    meaning: 'The topology names a shard for which the router has no connection settings.',
+    remedy: 'Add the shard to the router options of every process before giving it slots.',
+  },
+  SHARD_MISMATCH: {
+    retryable: false,
+    meaning: 'A shard is not what the router takes it for.',
+    remedy:
+      'Check the address of the shard and what `status` says of it; nothing was read or written.',
+  },
+  HASH_MISMATCH: {
+    retryable: false,
+    meaning: 'A shard computes other hashes than the router, so rows would be misplaced.',
+    remedy: 'Do not use this server as a shard; see the known answers in the message.',
+  },
+  CATALOG_TOO_NEW: {
+    retryable: false,
+    meaning: 'The catalog was migrated by a newer version of the package.',
+    remedy: 'Upgrade @shardline/shard-router in this process.',
+  },
+  CATALOG_MISSING: {
+    retryable: false,
+    meaning: 'The catalog database holds no Shardline schema, or an older one.',
+    remedy: 'Run `migrateCatalog` (or the command line tool) with a role that may create schemas.',
+  },
+  CATALOG_CONFLICT: {
+    retryable: true,
+    meaning: 'Somebody else changed the topology since it was read.',
+    remedy: 'Read the topology again and decide anew.',
+  },
+  SLOT_HELD: {
+    retryable: true,
+    meaning: 'A slot was held for a switch longer than the call could wait.',
+    remedy: 'Try again; the switch ends or is given up within its own deadline.',
+  },
+  SLOT_MOVED: {
+    retryable: true,
+    meaning: 'The slot changed its owner while the call ran; nothing of the call counts.',
+    remedy: 'Run the whole transaction again; it will go to the new owner.',
+  },
+  OUTCOME_UNKNOWN: {
+    retryable: false,
+    meaning: 'A write was sent and no answer came, so it may or may not have happened.',
+    remedy: 'Look whether the write is there before repeating it.',
+  },
+  WRONG_SHARD: {
+    retryable: false,
+    meaning: 'A transaction of one shard used a key that lives on another.',
+    remedy: 'Keep a transaction to keys of one slot, or use one transaction per shard.',
+  },
+  SCATTER_REFUSED: {
+    retryable: false,
+    meaning: 'A statement cannot be scattered exactly.',
+    remedy: 'Rewrite the statement as the message says, or run it per key.',
+  },
+  SCATTER_PARTIAL: {
+    retryable: true,
+    meaning: 'Some shards did not answer a scatter.',
+    remedy: "Try again, or accept what there is with `partial: 'report'`.",
+  },
+  EVERYWHERE_INCOMPLETE: {
+    retryable: false,
+    meaning: 'A statement for every shard succeeded on some and failed on others.',
+    remedy:
+      'Mend the cause named for each shard and run it again with `only` set to the failed ones.',
+  },
+  ID_INVALID: {
+    retryable: false,
+    meaning: 'A slot-carrying id could not be made or read.',
+    remedy: 'See the message: the clock, the worker id or the value is out of range.',
+  },
+});

@@ -1,0 +1,4 @@
+-- Which of these slots the shard owned, and since when, at one moment after the reads that are being checked.
+-- $1 keyspace  $2 slots
+SELECT slot, epoch::text AS epoch FROM shardline.slot_ownership
+WHERE keyspace = $1 AND slot = ANY ($2::integer[]) AND is_owned

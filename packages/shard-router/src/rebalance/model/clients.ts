@@ -13,6 +13,7 @@ import {
   type CutOverState,
   generationOf,
   indexOf,
+  isDone,
   MOMENT,
   type ModelCall,
   type ModelRouter,
@@ -25,6 +26,7 @@ const LEASE_MS = 1000;
 
 export function clientActions(rules: CutOverRules, state: CutOverState, visit: Visit): void {
   state.routers.forEach((router, at) => {
+    if (isDone(router)) return;
     leaseActions(rules, state, router, at, visit);
     if (router.call === undefined) routeActions(rules, state, router, at, visit);
     else if (router.call.kind === 'read') readActions(rules, state, router, router.call, at, visit);

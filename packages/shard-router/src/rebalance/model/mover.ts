@@ -3,7 +3,7 @@
  * over, ask for an abort or a rollback. All decisions are the product's own reducers.
  */
 
-import { advance, openJournal } from '../journal.js';
+import { openJournal, takeOver } from '../journal.js';
 import { isEndState, type MoveRole, type MoveState, mayAbort } from '../move-state.js';
 import type { MoveFacts } from '../next-step.js';
 import type { ShardEffect } from '../shard-record.js';
@@ -35,7 +35,7 @@ export function moverActions(
     if (state.movesLeft > 0) visit('a move begins', beginMove(rules, state));
   } else {
     for (const wish of wishes(bounds, state.journal.state)) takeStep(rules, state, wish, visit);
-    takeOverActions(rules, state, visit);
+    takeOverActions(state, visit);
   }
   zombieActions(rules, state, visit);
   if (rules.timerUnfences) timerActions(state, visit);
@@ -62,7 +62,7 @@ function beginMove(rules: CutOverRules, state: CutOverState): CutOverState {
   while (QUIET.has(next.journal.state)) {
     const command = rules.nextStep(next.journal, factsOf(next, undefined));
     if (command.kind !== 'advance') throw new Error(`${next.journal.state} is not quiet`);
-    next = advanceTo(next, command.to);
+    next = advanceTo(rules, next, command.to);
   }
   return next;
 }
@@ -75,7 +75,8 @@ function takeStep(
 ): void {
   const { journal } = state;
   const command = rules.nextStep(journal, factsOf(state, wish));
-  if (command.kind === 'advance') visit(`journal: ${command.to}`, advanceTo(state, command.to));
+  if (command.kind === 'advance')
+    visit(`journal: ${command.to}`, advanceTo(rules, state, command.to));
   if (command.kind !== 'effect') return;
   const on = shardOf(state, command.on);
   const label = `${command.effect.kind} on ${SHARDS[on]}`;
@@ -92,11 +93,11 @@ function takeStep(
 }
 
 /** Once after each command that is on its way: another takeover would change nothing but the number. */
-function takeOverActions(rules: CutOverRules, state: CutOverState, visit: Visit): void {
+function takeOverActions(state: CutOverState, visit: Visit): void {
   const { journal, zombie } = state;
   if (zombie === undefined || zombie.generation !== journal.generation) return;
-  const change = rules.takeOver(journal, journal, 'mover', newGeneration(state));
-  if (change.outcome === 'changed' && change.journal.generation !== journal.generation) {
+  const change = takeOver(journal, journal, 'mover', newGeneration(state));
+  if (change.outcome === 'changed') {
     visit('another mover takes over', { ...state, journal: change.journal });
   }
 }
@@ -153,8 +154,8 @@ function shardOf({ journal }: CutOverState, role: MoveRole): ShardIndex {
 }
 
 /** A change of the journal, with what it does to the catalog in the same transaction. */
-function advanceTo(state: CutOverState, to: MoveState): CutOverState {
-  const change = advance(state.journal, state.journal, to, newGeneration(state));
+function advanceTo(rules: CutOverRules, state: CutOverState, to: MoveState): CutOverState {
+  const change = rules.advance(state.journal, state.journal, to, newGeneration(state));
   if (change.outcome === 'refused') throw new Error(`to ${to}: ${change.reason}`);
   const { catalog } = state;
   const { journal } = change;

@@ -3,18 +3,20 @@
  *
  * Of generations, epochs and versions only the order matters, so each is replaced by its rank among those that are
  * still known somewhere. Of revisions only "the newest" or "an older one" matters. Routers are alike, so their words
- * are sorted. What can have no effect any more is left out: barriers of older generations, and a command that
- * its shard would refuse for ever.
+ * are sorted. What can have no effect any more is left out: barriers of older generations, a command that
+ * its shard would refuse for ever, a router without anything left to do.
  */
 
+import type { Lease } from '../../topology/lease.js';
 import { MOVE_STATES } from '../move-state.js';
 import type { ShardEffect, ShardRecord } from '../shard-record.js';
-import type { CutOverRules } from './rules.js';
+import { type CutOverRules, RULES } from './rules.js';
 import {
   barrierOf,
   type CutOverState,
   generationOf,
   indexOf,
+  isDone,
   MOMENT,
   type ModelCall,
   type ModelCatalog,
@@ -138,7 +140,7 @@ export function packState(rules: CutOverRules, state: CutOverState, into: Uint32
   into[2] = packStream(ranks, shards[0], journal.generation);
   into[3] = packStream(ranks, shards[1], journal.generation);
   state.routers.forEach((router, at) => {
-    into[4 + at] = packRouter(ranks, router, catalog.revision);
+    into[4 + at] = packRouter(rules, ranks, router, catalog.revision);
   });
   sortWords(into, 4);
 }
@@ -177,7 +179,9 @@ function rank(state: CutOverState, zombie: Zombie | undefined): AllRanks {
       if (generationOf(streamed) === undefined) versions.add(streamed);
     }
   }
-  for (const { view, call } of state.routers) {
+  for (const router of state.routers) {
+    const { view, call } = router;
+    if (isDone(router)) continue;
     epochs.add(view.epoch);
     if (call?.kind !== 'read') continue;
     epochs.add(call.epoch);
@@ -224,16 +228,24 @@ function packStream(ranks: AllRanks, shard: ModelShard, generation: number): num
   return fields.word;
 }
 
-function packRouter(ranks: AllRanks, router: ModelRouter, newest: number): number {
+function packRouter(
+  rules: CutOverRules,
+  ranks: AllRanks,
+  router: ModelRouter,
+  newest: number,
+): number {
+  if (isDone(router)) return 0;
   const { view, lease, call } = router;
+  // Without a read, present or to come, a lease of its own is of no use; that it may have ended is always possible.
+  const usesLease = router.readsLeft > 0;
   const fields = new Fields()
     .put(indexOf(view.owner), 1)
     .put(ranks.epochs.of(view.epoch), 3)
     .flag(view.isHeld)
     .flag(view.revision === newest)
     .flag(router.acknowledged === newest)
-    .flag(lease.revision === newest)
-    .flag(lease.endsAtMs > MOMENT.now)
+    .flag(usesLease && lease.revision === newest)
+    .flag(usesLease && lease.endsAtMs > MOMENT.now)
     .flag(router.isLeasedInCatalog)
     .put(router.readsLeft, 2)
     .put(router.writesLeft, 2);
@@ -246,10 +258,18 @@ function packRouter(ranks: AllRanks, router: ModelRouter, newest: number): numbe
   if (call.kind === 'write') return fields.word;
   return fields
     .put(ranks.epochs.of(call.epoch), 3)
-    .flag(call.routedAtMs >= lease.sinceMs)
+    .flag(isCoverable(rules, call, lease, newest))
     .put(ranks.versions.of(call.floor), 3)
     .put(call.isRunning ? ranks.versions.of(call.value) : 0, 3)
     .flag(call.isVerified).word;
+}
+
+/** Whether a lease covers a call, or could again: one that ended under an older revision is never taken up. */
+function isCoverable(rules: CutOverRules, call: ModelCall, lease: Lease, newest: number): boolean {
+  if (call.routedAtMs < lease.sinceMs) return false;
+  // A mutant may take it up, and must be let.
+  if (rules.judgeRead !== RULES.judgeRead || rules.renewedLease !== RULES.renewedLease) return true;
+  return lease.endsAtMs > MOMENT.now || lease.revision === newest;
 }
 
 /** The newest revision of an unpacked state; an older one is one less. */

@@ -6,7 +6,7 @@
  */
 
 import { renewedLease } from '../../topology/lease.js';
-import { takeOver } from '../journal.js';
+import { advance } from '../journal.js';
 import { nextStep } from '../next-step.js';
 import { acknowledgement, isVerified, judgeRead, routeCall } from '../router-lease.js';
 import { acceptsWrites, applyEffect } from '../shard-record.js';
@@ -16,7 +16,7 @@ export interface CutOverRules {
   readonly nextStep: typeof nextStep;
   readonly applyEffect: typeof applyEffect;
   readonly acceptsWrites: typeof acceptsWrites;
-  readonly takeOver: typeof takeOver;
+  readonly advance: typeof advance;
   readonly routeCall: (
     ...arguments_: [...Parameters<typeof routeCall>, 'read' | 'write']
   ) => ReturnType<typeof routeCall>;
@@ -37,7 +37,7 @@ export const RULES: CutOverRules = {
   nextStep,
   applyEffect,
   acceptsWrites,
-  takeOver,
+  advance,
   routeCall,
   acknowledgement,
   renewedLease,

@@ -113,6 +113,14 @@ export function otherShard(shard: ShardIndex): ShardIndex {
   return shard === 0 ? 1 : 0;
 }
 
+/**
+ * Whether a router will do nothing more. It counts as closed: that it could still keep a mover waiting adds nothing,
+ * since any mover can be slow.
+ */
+export function isDone({ call, readsLeft, writesLeft }: ModelRouter): boolean {
+  return call === undefined && readsLeft === 0 && writesLeft === 0;
+}
+
 export function withShard(state: CutOverState, at: ShardIndex, shard: ModelShard): CutOverState {
   return { ...state, shards: at === 0 ? [shard, state.shards[1]] : [state.shards[0], shard] };
 }

@@ -53,6 +53,10 @@ const LONG: readonly [string, CutOverBounds][] = [
     { ...NOTHING, routers: 2, writes: 1, reads: 1, zombies: 1 },
   ],
   [
+    'two routers, two writes and two reads each, one move',
+    { ...NOTHING, routers: 2, writes: 2, reads: 2 },
+  ],
+  [
     'two routers, two writes and two reads each, one move, a command that outlives its mover',
     { ...NOTHING, routers: 2, writes: 2, reads: 2, zombies: 1 },
   ],

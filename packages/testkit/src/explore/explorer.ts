@@ -78,6 +78,38 @@ const STATES_PER_TURN = 10_000;
  * Explores a model until something is wrong or everything has been seen.
  *
  * @throws the signal's reason when it aborts.
+ *
+ * @example
+ * ```ts
+ * import { explore, formatTrace } from '@shardline/testkit';
+ *
+ * // Two processes that add one to a counter, each by reading it and then writing it: one addition can be lost.
+ * type State = { counter: number; read: readonly (number | undefined)[]; done: number };
+ * const { states, finding } = await explore<State>({
+ *   wordsPerState: 1,
+ *   initialStates: [{ counter: 0, read: [undefined, undefined], done: 0 }],
+ *   pack: ({ counter, read, done }, into) => {
+ *     into[0] = counter | ((read[0] ?? 3) << 2) | ((read[1] ?? 3) << 4) | (done << 6);
+ *   },
+ *   unpack: (from, start) => {
+ *     const word = from[start] ?? 0;
+ *     const read = [2, 4].map((at) => ((word >> at) & 3) === 3 ? undefined : (word >> at) & 3);
+ *     return { counter: word & 3, read, done: word >> 6 };
+ *   },
+ *   successors: ({ counter, read, done }, visit) => {
+ *     for (const at of [0, 1]) {
+ *       const known = read[at];
+ *       const next = [...read];
+ *       next[at] = known === undefined ? counter : undefined;
+ *       if (known !== undefined) visit(`${at} writes`, { counter: known + 1, read: next, done: done + 1 });
+ *       else if (done < 2) visit(`${at} reads`, { counter, read: next, done });
+ *     }
+ *   },
+ *   violation: ({ counter, done }) => (done === 2 && counter < 2 ? 'an addition is lost' : undefined),
+ *   isEnd: ({ done }) => done === 2,
+ * });
+ * process.stdout.write(`${states} states; ${finding?.reason}\n${formatTrace(finding?.trace ?? [])}\n`);
+ * ```
  */
 export async function explore<State>(
   model: ExploredModel<State>,

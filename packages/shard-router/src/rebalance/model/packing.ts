@@ -10,6 +10,7 @@
 import type { Lease } from '../../topology/lease.js';
 import { MOVE_STATES } from '../move-state.js';
 import type { ShardEffect, ShardRecord } from '../shard-record.js';
+import { FieldReader, Fields, Ranks } from './bit-fields.js';
 import { type CutOverRules, RULES } from './rules.js';
 import {
   barrierOf,
@@ -59,61 +60,10 @@ function effectName(effect: ShardEffect): string {
   return effect.kind === 'create-inbound' && effect.copies ? 'copy' : effect.kind;
 }
 
-/** Numbers of one kind, to be replaced by their ranks. All are small. */
-class Ranks {
-  #seen: number;
-  constructor(...values: readonly number[]) {
-    this.#seen = 0;
-    for (const value of values) this.add(value);
-  }
-  add(value: number): void {
-    this.#seen |= 1 << value;
-  }
-  of(value: number): number {
-    let below = this.#seen & ((1 << value) - 1);
-    let count = 0;
-    for (; below !== 0; below &= below - 1) count += 1;
-    return count;
-  }
-}
-
 interface AllRanks {
   readonly generations: Ranks;
   readonly epochs: Ranks;
   readonly versions: Ranks;
-}
-
-/** Writes fields from the lowest bit on. */
-class Fields {
-  word = 0;
-  #at = 0;
-  put(value: number, bits: number): this {
-    if (value >= 1 << bits || this.#at + bits > 32) {
-      throw new RangeError(`${value} does not fit into ${bits} bits at bit ${this.#at}`);
-    }
-    this.word |= value << this.#at;
-    this.#at += bits;
-    return this;
-  }
-  flag(value: boolean): this {
-    return this.put(value ? 1 : 0, 1);
-  }
-}
-
-/** Reads them back in the same order. */
-class FieldReader {
-  #word: number;
-  constructor(word: number) {
-    this.#word = word;
-  }
-  take(bits: number): number {
-    const value = this.#word & ((1 << bits) - 1);
-    this.#word >>>= bits;
-    return value;
-  }
-  flag(): boolean {
-    return this.take(1) === 1;
-  }
 }
 
 export function packState(rules: CutOverRules, state: CutOverState, into: Uint32Array): void {

@@ -2,6 +2,15 @@ export { type FindBinariesOptions, findBinaries } from './binaries/find-binaries
 export type { Installation } from './binaries/installation.js';
 export { testkitErrors } from './errors.js';
 export {
+  type Exploration,
+  type ExploredModel,
+  type ExploreOptions,
+  explore,
+  type Finding,
+  formatTrace,
+  type TraceStep,
+} from './explore/explorer.js';
+export {
   type MemcachedNodes,
   type MemcachedOptions,
   type MemcachedServer,

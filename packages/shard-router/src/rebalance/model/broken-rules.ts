@@ -1,0 +1,154 @@
+/** Single rules, broken: what the mutants are made of. */
+
+import { isCovered } from '../../topology/lease.js';
+import type { MoveJournal } from '../journal.js';
+import { advance } from '../journal.js';
+import { type MoveCommand, type MoveFacts, nextStep } from '../next-step.js';
+import { applyEffect, type ShardEffect, type ShardRecord } from '../shard-record.js';
+import type { CutOverRules } from './rules.js';
+
+type NextStep = typeof nextStep;
+type ApplyEffect = typeof applyEffect;
+type Kind = ShardEffect['kind'];
+
+/** The next step as it would be if the facts were others. */
+export function misled(
+  change: (facts: MoveFacts, journal: MoveJournal) => Partial<MoveFacts> | undefined,
+): NextStep {
+  return (journal, facts) => nextStep(journal, { ...facts, ...change(facts, journal) });
+}
+
+/** Effects of these kinds are let in at any generation. */
+export function ignoringGeneration(...kinds: readonly Kind[]): ApplyEffect {
+  return (record, effect, generation, facts) => {
+    if (!kinds.includes(effect.kind) || generation >= record.generation) {
+      return applyEffect(record, effect, generation, facts);
+    }
+    const outcome = applyEffect({ ...record, generation: 0 }, effect, generation, facts);
+    if (outcome.outcome !== 'applied') return outcome;
+    return { outcome: 'applied', record: { ...outcome.record, generation: record.generation } };
+  };
+}
+
+/** An effect that would be refused for what the shard's own record says is done all the same. */
+export function withoutLocalCheck(
+  inner: ApplyEffect,
+  kind: Kind,
+  pass: Partial<ShardRecord>,
+): ApplyEffect {
+  return (record, effect, generation, facts) => {
+    if (effect.kind !== kind) return inner(record, effect, generation, facts);
+    const outcome = inner({ ...record, ...pass }, effect, generation, facts);
+    if (outcome.outcome !== 'applied') return outcome;
+    // What was only pretended is put back; what the effect itself has set stays.
+    const sets = kind === 'open' || kind === 'relinquish';
+    const kept = sets
+      ? {}
+      : Object.fromEntries(Object.entries(record).filter(([name]) => name in pass));
+    return { outcome: 'applied', record: { ...outcome.record, ...kept } };
+  };
+}
+
+export const unfencedBarriers = withoutLocalCheck(applyEffect, 'write-barrier', { isFenced: true });
+
+export const fenceWithoutLock: ApplyEffect = (record, effect, generation, facts) =>
+  applyEffect(record, effect, generation, effect.kind === 'fence' ? { openWrites: 0 } : facts);
+
+/** Recognised by being this object. */
+export const UNLOCKED_FENCE: ShardEffect = { kind: 'fence' };
+
+export function effectOn(on: 'source' | 'destination', effect: ShardEffect): MoveCommand {
+  return { kind: 'effect', on, effect };
+}
+
+export const positionBeforeFence: NextStep = (journal, facts) => {
+  if (journal.state === 'draining') return { kind: 'advance', to: 'drained' };
+  if (journal.state !== 'fencing') return nextStep(journal, facts);
+  if (facts.source.barrierWritten !== journal.generation) {
+    return effectOn('source', { kind: 'write-barrier' });
+  }
+  if (facts.destination.barrierSeen !== journal.generation) return { kind: 'wait', for: 'barrier' };
+  return nextStep(journal, facts);
+};
+
+export const reverseAfterOpening: NextStep = (journal, facts) => {
+  const step = nextStep(journal, facts);
+  if (journal.state === 'drained' && step.kind === 'effect' && step.on === 'source') {
+    return { kind: 'advance', to: 'committed' };
+  }
+  if (journal.state !== 'committed' || step.kind !== 'advance') return step;
+  if (facts.source.hasInbound) return step;
+  return effectOn('source', { kind: 'create-inbound', copies: false });
+};
+
+export const bothStreamsAtOnce: NextStep = (journal, facts) => {
+  if (journal.state === 'draining' && !facts.source.hasInbound) {
+    return effectOn('source', { kind: 'create-inbound', copies: false });
+  }
+  return nextStep(journal, facts);
+};
+
+export const openBeforeRelinquish: NextStep = (journal, facts) => {
+  const { destination } = facts;
+  const isOpen = destination.isOwner && destination.generation === journal.generation;
+  if (journal.state === 'committed' && !isOpen) {
+    return effectOn('destination', { kind: 'open', epoch: journal.epoch });
+  }
+  return nextStep(journal, facts);
+};
+
+export const cleaningBeforeReverseIsDropped: NextStep = (journal, facts) => {
+  const { destination } = facts;
+  if (journal.state === 'aborting') {
+    if (destination.hasInbound) return effectOn('destination', { kind: 'drop-inbound' });
+    if (destination.hasForeignRows) return effectOn('destination', { kind: 'clean' });
+  }
+  return nextStep(journal, facts);
+};
+
+/** Undoing where there is nothing to undo is left out, so the shard does not hear of the generation. */
+export const nothingToUndoIsSkipped: NextStep = (journal, facts) => {
+  const step = nextStep(journal, facts);
+  if (step.kind !== 'effect') return step;
+  const record = facts[step.on];
+  const isThere =
+    (step.effect.kind === 'drop-inbound' && record.hasInbound) ||
+    (step.effect.kind === 'clean' && record.hasForeignRows) ||
+    (step.effect.kind === 'unfence' && record.isFenced);
+  const undoes = ['drop-inbound', 'clean', 'unfence', 'settle'].includes(step.effect.kind);
+  if (!undoes || isThere || record.generation === journal.generation) return step;
+  const told = { ...record, generation: journal.generation };
+  return nothingToUndoIsSkipped(journal, { ...facts, [step.on]: told });
+};
+
+export const withoutRecordOnceDone: ApplyEffect = (record, effect, generation, facts) => {
+  const outcome = applyEffect(record, effect, generation, facts);
+  if (outcome.outcome !== 'applied' || effect.kind !== 'clean') return outcome;
+  return { outcome: 'applied', record: { ...outcome.record, isOwner: true } };
+};
+
+export const keepsGeneration: typeof advance = (journal, claim, to, generation) => {
+  const change = advance(journal, claim, to, generation);
+  if (change.outcome === 'refused') return change;
+  return { ...change, journal: { ...change.journal, generation: journal.generation } };
+};
+
+export const keepsEpoch: typeof advance = (journal, claim, to, generation) => {
+  const change = advance(journal, claim, to, generation);
+  if (change.outcome === 'refused') return change;
+  return { ...change, journal: { ...change.journal, epoch: journal.epoch } };
+};
+
+export const withoutSince: CutOverRules['judgeRead'] = (call, lease, nowMs) =>
+  isCovered({ ...lease, sinceMs: Number.NEGATIVE_INFINITY }, call.routedAtMs, nowMs)
+    ? 'serve'
+    : 'verify';
+
+export const acknowledgesAtOnce: CutOverRules['acknowledgement'] = (view) => view.revision;
+export const withoutGrace = misled((_, { state }) =>
+  state === 'cleaning' || state === 'rollback_cleaning' ? { unacknowledged: 0 } : undefined,
+);
+export const openAtAnyGeneration = ignoringGeneration('open');
+export const relinquishAtAnyGeneration = ignoringGeneration('relinquish');
+export const cleanAtAnyGeneration = ignoringGeneration('clean');
+export const isOwnerNow: CutOverRules['isVerified'] = (_, record) => record.isOwner;

@@ -1,0 +1,129 @@
+/**
+ * The states of a move, and which may follow which (pure).
+ *
+ * ```
+ * planned > preflight > prepared > copying > catching_up > fencing > draining > drained > committed
+ *         > reversing > cleaning > done
+ *   any before committed:  aborting > aborted
+ *   from reversing:        rollback_fencing > rollback_draining > rollback_drained > rollback_committed
+ *                          > rollback_cleaning > rolled_back
+ * ```
+ * The point of no return is `committed`: before it every failure takes the way of `aborting`; after it there is only
+ * forward, or the same switch with the roles swapped.
+ *
+ * What a change of state does to the catalog is done in the same transaction as the change: to hold the slots
+ * back, to switch their owner (with an epoch one higher), or to release them. So nobody sees one without the other,
+ * and a mover that died between the two cannot be.
+ */
+
+/** The states of a move, in the order in which they are met. */
+export const MOVE_STATES = [
+  'planned',
+  'preflight',
+  'prepared',
+  'copying',
+  'catching_up',
+  'fencing',
+  'draining',
+  'drained',
+  'committed',
+  'reversing',
+  'cleaning',
+  'done',
+  'aborting',
+  'aborted',
+  'rollback_fencing',
+  'rollback_draining',
+  'rollback_drained',
+  'rollback_committed',
+  'rollback_cleaning',
+  'rolled_back',
+] as const;
+
+/** Where a move stands. */
+export type MoveState = (typeof MOVE_STATES)[number];
+
+/** A shard of a move by its part in it, which a rollback does not change. */
+export type MoveRole = 'source' | 'destination';
+
+/** What a change of state does to the catalog, in the same transaction. */
+export type CatalogChange = 'hold' | 'switch' | 'release';
+
+interface StateFacts {
+  readonly next: readonly MoveState[];
+  /** Done to the catalog on entry. */
+  readonly onEntry?: CatalogChange;
+  /** Who owns the slots, by the catalog. */
+  readonly owner: MoveRole;
+  /** Whether routers are asked to hold the slots back. */
+  readonly isHeld?: true;
+}
+
+const FACTS: Readonly<Record<MoveState, StateFacts>> = {
+  planned: { next: ['preflight', 'aborting'], owner: 'source' },
+  preflight: { next: ['prepared', 'aborting'], owner: 'source' },
+  prepared: { next: ['copying', 'aborting'], owner: 'source' },
+  copying: { next: ['catching_up', 'aborting'], owner: 'source' },
+  catching_up: { next: ['fencing', 'aborting'], owner: 'source' },
+  fencing: { next: ['draining', 'aborting'], onEntry: 'hold', owner: 'source', isHeld: true },
+  draining: { next: ['drained', 'aborting'], owner: 'source', isHeld: true },
+  drained: { next: ['committed', 'aborting'], owner: 'source', isHeld: true },
+  committed: { next: ['reversing'], onEntry: 'switch', owner: 'destination', isHeld: true },
+  reversing: { next: ['cleaning', 'rollback_fencing'], onEntry: 'release', owner: 'destination' },
+  cleaning: { next: ['done'], owner: 'destination' },
+  done: { next: [], owner: 'destination' },
+  // Still held if it was before: only a source that takes writes again may be told of.
+  aborting: { next: ['aborted'], owner: 'source' },
+  aborted: { next: [], onEntry: 'release', owner: 'source' },
+  rollback_fencing: {
+    next: ['rollback_draining'],
+    onEntry: 'hold',
+    owner: 'destination',
+    isHeld: true,
+  },
+  rollback_draining: { next: ['rollback_drained'], owner: 'destination', isHeld: true },
+  rollback_drained: { next: ['rollback_committed'], owner: 'destination', isHeld: true },
+  rollback_committed: {
+    next: ['rollback_cleaning'],
+    onEntry: 'switch',
+    owner: 'source',
+    isHeld: true,
+  },
+  rollback_cleaning: { next: ['rolled_back'], onEntry: 'release', owner: 'source' },
+  rolled_back: { next: [], owner: 'source' },
+};
+
+/** Whether one state may follow another at once. */
+export function mayFollow(from: MoveState, to: MoveState): boolean {
+  return FACTS[from].next.includes(to);
+}
+
+/** What entering a state does to the catalog. */
+export function catalogChangeOf(state: MoveState): CatalogChange | undefined {
+  return FACTS[state].onEntry;
+}
+
+/** Which shard owns the slots while a move is in a state. */
+export function ownerIn(state: MoveState): MoveRole {
+  return FACTS[state].owner;
+}
+
+/** Whether routers are asked to hold the slots back; `aborting` keeps what there was. */
+export function isHeldIn(state: MoveState): boolean {
+  return FACTS[state].isHeld === true;
+}
+
+/** Whether nothing follows any more. */
+export function isEndState(state: MoveState): boolean {
+  return FACTS[state].next.length === 0;
+}
+
+/** Whether the move can still be given up without anyone having noticed it. */
+export function mayAbort(state: MoveState): boolean {
+  return mayFollow(state, 'aborting');
+}
+
+/** The name of a state as `status` shows it: a rollback is one thing to those who wait for it. */
+export function publicState(state: MoveState): string {
+  return state.startsWith('rollback_') ? 'rolling_back' : state;
+}

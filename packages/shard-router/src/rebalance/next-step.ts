@@ -1,0 +1,224 @@
+/**
+ * What a mover does next (pure).
+ *
+ * One command follows from the journal, from what the two shards say of themselves, and from how many routers have
+ * yet to acknowledge the catalog's newest revision. There is no other memory, so a mover that died and one that
+ * takes over decide the same, and running a step twice does no harm.
+ *
+ * A thing counts as done on a shard only if the shard has seen the journal's *present* generation: "it was
+ * done before" could still be undone by a command of an older one that is on its way. The order of the steps is the
+ * protocol; `model/` breaks each rule of it in turn and shows what is lost.
+ */
+
+import type { MoveJournal } from './journal.js';
+import { type MoveRole, type MoveState, mayAbort } from './move-state.js';
+import type { ShardEffect, ShardRecord } from './shard-record.js';
+
+/** What is known of the world when a step is decided. */
+export interface MoveFacts {
+  readonly source: ShardRecord;
+  readonly destination: ShardRecord;
+  /**
+   * Routers whose lease the catalog takes to run and that have not acknowledged its newest revision. To have
+   * acknowledged a hold is to have nothing in flight; any other revision, nothing that was routed before it.
+   */
+  readonly unacknowledged: number;
+  /** Whether the stream is so close behind that the pause will be short. */
+  readonly isCaughtUp: boolean;
+  /** What an operator, or the end of the rollback window, asks for. */
+  readonly wish?: 'abort' | 'roll-back' | 'finish' | undefined;
+}
+
+/** What to do. */
+export type MoveCommand =
+  | { readonly kind: 'effect'; readonly on: MoveRole; readonly effect: ShardEffect }
+  | { readonly kind: 'advance'; readonly to: MoveState }
+  | {
+      readonly kind: 'wait';
+      readonly for: 'stream' | 'routers' | 'barrier' | 'wish';
+    }
+  | { readonly kind: 'nothing' };
+
+const COPY: ShardEffect = { kind: 'create-inbound', copies: true };
+const REVERSE: ShardEffect = { kind: 'create-inbound', copies: false };
+const DROP: ShardEffect = { kind: 'drop-inbound' };
+const FENCE: ShardEffect = { kind: 'fence' };
+const UNFENCE: ShardEffect = { kind: 'unfence' };
+const BARRIER: ShardEffect = { kind: 'write-barrier' };
+const CLEAN: ShardEffect = { kind: 'clean' };
+const SETTLE: ShardEffect = { kind: 'settle' };
+
+/** Decides the one next command. */
+export function nextStep(journal: MoveJournal, facts: MoveFacts): MoveCommand {
+  if (facts.wish === 'abort' && mayAbort(journal.state)) return advanceTo('aborting');
+  switch (journal.state) {
+    case 'planned':
+      return advanceTo('preflight');
+    case 'preflight':
+      return advanceTo('prepared');
+    case 'prepared':
+      return advanceTo('copying');
+    case 'copying':
+      return first(needsCopy(journal, facts)) ?? advanceTo('catching_up');
+    case 'catching_up':
+      if (!facts.isCaughtUp) return waitFor('stream');
+      return first(needsCopy(journal, facts)) ?? advanceTo('fencing');
+    case 'fencing':
+      return fencing(journal, facts, 'source') ?? advanceTo('draining');
+    case 'draining':
+      return draining(journal, facts, 'source') ?? advanceTo('drained');
+    case 'drained':
+      return turning(journal, facts) ?? advanceTo('committed');
+    case 'committed':
+      return switching(journal, facts, 'destination') ?? advanceTo('reversing');
+    case 'reversing':
+      if (facts.wish === 'roll-back') return advanceTo('rollback_fencing');
+      return facts.wish === 'finish' ? advanceTo('cleaning') : waitFor('wish');
+    case 'cleaning':
+      return cleaning(journal, facts, 'source') ?? advanceTo('done');
+    case 'aborting':
+      return aborting(journal, facts) ?? advanceTo('aborted');
+    case 'rollback_fencing':
+      return fencing(journal, facts, 'destination') ?? advanceTo('rollback_draining');
+    case 'rollback_draining':
+      return draining(journal, facts, 'destination') ?? advanceTo('rollback_drained');
+    case 'rollback_drained':
+      return first(lacks(journal, facts, 'source', DROP)) ?? advanceTo('rollback_committed');
+    case 'rollback_committed':
+      return switching(journal, facts, 'source') ?? advanceTo('rollback_cleaning');
+    case 'rollback_cleaning':
+      return cleaning(journal, facts, 'destination') ?? advanceTo('rolled_back');
+    case 'done':
+    case 'aborted':
+    case 'rolled_back':
+      return { kind: 'nothing' };
+  }
+}
+
+/** The stream may have been lost with a failover; then the copy begins anew, it is never taken up again. */
+function needsCopy(journal: MoveJournal, facts: MoveFacts): MoveCommand | undefined {
+  if (facts.destination.hasInbound) return undefined;
+  return lacks(journal, facts, 'destination', COPY);
+}
+
+/** Nobody may still be served unverified by the shard that is to lose the slots when its fence is up. */
+function fencing(journal: MoveJournal, facts: MoveFacts, loser: MoveRole): MoveCommand | undefined {
+  if (facts.unacknowledged > 0) return waitFor('routers');
+  return lacks(journal, facts, loser, FENCE);
+}
+
+/**
+ * The barrier is written behind the fence, so that all acknowledged writes are before it. The shard itself
+ * refuses one without a fence, so the fence need not be confirmed once more within the pause.
+ */
+function draining(
+  journal: MoveJournal,
+  facts: MoveFacts,
+  loser: MoveRole,
+): MoveCommand | undefined {
+  const step = lacks(journal, facts, loser, facts[loser].isFenced ? BARRIER : FENCE);
+  if (step !== undefined) return step;
+  return facts[other(loser)].barrierSeen === journal.generation ? undefined : waitFor('barrier');
+}
+
+/**
+ * The streams are turned around: never both at once, since without an origin filter (PostgreSQL 15) what one
+ * brings the other would carry back. The reverse one is there before the destination takes its first write.
+ */
+function turning(journal: MoveJournal, facts: MoveFacts): MoveCommand | undefined {
+  return first(
+    lacks(journal, facts, 'destination', DROP),
+    lacks(journal, facts, 'source', REVERSE),
+  );
+}
+
+/** The loser knows that it has lost the slots before the winner takes the first write. */
+function switching(
+  journal: MoveJournal,
+  facts: MoveFacts,
+  winner: MoveRole,
+): MoveCommand | undefined {
+  const { epoch } = journal;
+  return first(
+    lacks(journal, facts, other(winner), { kind: 'relinquish', epoch }),
+    lacks(journal, facts, winner, { kind: 'open', epoch }),
+  );
+}
+
+/**
+ * No stream carries the deletions to the owner, and no router can still be reading what is deleted. The owner
+ * is told as well, though there is nothing to do there: nothing older may come late.
+ */
+function cleaning(
+  journal: MoveJournal,
+  facts: MoveFacts,
+  loser: MoveRole,
+): MoveCommand | undefined {
+  const step = first(
+    lacks(journal, facts, loser, DROP),
+    lacks(journal, facts, other(loser), SETTLE),
+  );
+  if (step !== undefined) return step;
+  if (facts.unacknowledged > 0) return waitFor('routers');
+  return lacks(journal, facts, loser, CLEAN);
+}
+
+function aborting(journal: MoveJournal, facts: MoveFacts): MoveCommand | undefined {
+  return first(
+    lacks(journal, facts, 'source', UNFENCE),
+    lacks(journal, facts, 'source', DROP),
+    lacks(journal, facts, 'destination', DROP),
+    lacks(journal, facts, 'destination', CLEAN),
+  );
+}
+
+/** The command that brings an effect about, or undefined if it stands at the journal's generation. */
+function lacks(
+  journal: MoveJournal,
+  facts: MoveFacts,
+  on: MoveRole,
+  effect: ShardEffect,
+): MoveCommand | undefined {
+  const record = facts[on];
+  const isDone = record.generation === journal.generation && stands(record, effect, journal);
+  return isDone ? undefined : { kind: 'effect', on, effect };
+}
+
+function stands(record: ShardRecord, effect: ShardEffect, journal: MoveJournal): boolean {
+  switch (effect.kind) {
+    case 'create-inbound':
+      return record.hasInbound;
+    case 'drop-inbound':
+      return !record.hasInbound;
+    case 'fence':
+      return record.isFenced;
+    case 'unfence':
+      return !record.isFenced;
+    case 'write-barrier':
+      return record.barrierWritten === journal.generation;
+    case 'relinquish':
+      return !record.isOwner && record.epoch === effect.epoch;
+    case 'open':
+      return record.isOwner && record.epoch === effect.epoch;
+    case 'clean':
+      return !record.hasForeignRows;
+    case 'settle':
+      return true;
+  }
+}
+
+function first(...steps: readonly (MoveCommand | undefined)[]): MoveCommand | undefined {
+  return steps.find((step) => step !== undefined);
+}
+
+function other(role: MoveRole): MoveRole {
+  return role === 'source' ? 'destination' : 'source';
+}
+
+function advanceTo(to: MoveState): MoveCommand {
+  return { kind: 'advance', to };
+}
+
+function waitFor(what: (MoveCommand & { kind: 'wait' })['for']): MoveCommand {
+  return { kind: 'wait', for: what };
+}

@@ -1,7 +1,6 @@
 import { isShardlineError } from '@shardline/core';
 import { afterEach, describe, expect, test } from 'vitest';
 import { startPostgres } from '../postgres/start-postgres.js';
-import { configuredBackend } from './choose-backend.js';
 import { connectToEngine } from './container-engine.js';
 import { startOtherRun } from './fixtures/other-run.js';
 import { ownTemporaryFolder, useTemporaryFolder } from './fixtures/own-temporary-folder.js';
@@ -21,7 +20,7 @@ async function containersNamed(part: string): Promise<string[]> {
   return all.flatMap(({ Names }) => Names).filter((name) => name.includes(part));
 }
 
-describe.runIf(configuredBackend() === 'containers')('a container', () => {
+describe('a container', () => {
   test('bears the name of its server and is gone when that is stopped', async () => {
     const postgres = await startPostgres({ name: 'named-here' });
     expect(await containersNamed('-named-here')).toHaveLength(1);

@@ -6,7 +6,6 @@ import { isShardlineError } from '@shardline/core';
 import { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
 import { startPostgres } from '../postgres/start-postgres.js';
-import { configuredBackend } from './choose-backend.js';
 import { startOtherRun } from './fixtures/other-run.js';
 import { ownTemporaryFolder, useTemporaryFolder } from './fixtures/own-temporary-folder.js';
 import { descendantsOf, stillRunning } from './fixtures/process-table.js';
@@ -47,9 +46,7 @@ function listener(port: number, more: Partial<ServerSpec> = {}): ServerSpec {
   };
 }
 
-const native = describe.runIf(configuredBackend() !== 'containers');
-
-native('the guard', () => {
+describe('the guard', () => {
   test('ends everything when its parent is killed, processes of processes and frozen ones too', async () => {
     await using temporary = await ownTemporaryFolder();
     const run = await startOtherRun({ name: 'orphan', replica: true }, temporary);
@@ -142,7 +139,7 @@ async function sharedMemoryOf(pids: readonly number[]): Promise<string[]> {
     .filter((line) => pids.includes(Number(line.trim().split(/\s+/)[4])));
 }
 
-native('a process', () => {
+describe('a process', () => {
   test('is frozen and thawed with everything under it', async () => {
     await using server = await startOnFreePort((port) => nativeBackend.start(listener(port)));
     const states = () =>
@@ -211,7 +208,7 @@ native('a process', () => {
   });
 });
 
-native('ports', () => {
+describe('ports', () => {
   test('one that another program took meanwhile leads to the next', async () => {
     const foreign = createServer();
     const tried: number[] = [];

@@ -41,6 +41,8 @@ export default defineConfig({
     // Two cores are the smallest machine that this must pass on, and a server set-up is shared by
     // a file's tests: more files at once would only make them wait for each other.
     maxWorkers: 2,
+    // Conditions are waited for, however slow the machine is; a second says nothing on two busy cores.
+    expect: { poll: { timeout: 30_000, interval: 20 } },
     testTimeout: 60_000,
     hookTimeout: 180_000,
     reporters: ['default', './scripts/count-reporter.ts'],

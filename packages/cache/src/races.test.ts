@@ -226,8 +226,12 @@ describe('races around the bus', () => {
       () => redis.command('FLUSHALL'),
       () => redis.command('INCRBY', '{gap:bus}:n', '7'),
     ]) {
-      await things.get('k');
-      await expect.poll(() => things.peek('k')).toBeDefined();
+      // A fill that meets the gap of the round before is refused, so it may take more than one.
+      const fill = async () => {
+        await things.get('k');
+        return things.peek('k');
+      };
+      await expect.poll(fill).toBeDefined();
       await one.namespace('things').invalidate('other');
       await destroy();
       await expect.poll(() => things.peek('k'), { timeout: 10_000 }).toBe(undefined);

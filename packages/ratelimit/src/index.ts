@@ -1,3 +1,4 @@
+export type { AbandonOptions } from './abandonable.js';
 export type { Inheritance } from './bucket/inheritance.js';
 export type { Algorithm } from './bucket/rate.js';
 export type {
@@ -8,7 +9,12 @@ export type {
 export type { ConcurrencySlot } from './concurrency/concurrency-slot.js';
 export { ratelimitErrors } from './errors.js';
 export type { LeasedBucket } from './lease/leased-bucket.js';
-export type { LeasedLimiter, LeasedOptions, LeaseStatistics } from './lease/leased-limiter.js';
+export type {
+  LeasedCheckOptions,
+  LeasedLimiter,
+  LeasedOptions,
+  LeaseStatistics,
+} from './lease/leased-limiter.js';
 export type { Decision, DecisionSource, LimitState } from './limiter/decision.js';
 export type { JointDecision } from './limiter/joint-admission.js';
 export {

@@ -8,13 +8,16 @@ const CALLERS: readonly [number, Target][] = [
   [512, { relation: 'at least', ratio: 1.4 }],
 ];
 
+const PEERS = ['rate-limiter-flexible', 'rate-limit-redis', '@upstash/ratelimit'];
+
 /** Checks per second of one process, by callers at a time. */
 export const checks: Scenario = {
   suite: 'ratelimit',
   name: 'checks',
   situation:
     'One API process behind a balancer that checks a limit per request, for 10 000 users in turn: alone, at ' +
-    'an ordinary load of 64 requests at a time, and in a rush of 512. Nobody is over the limit, as is nearly always so.',
+    'an ordinary load of 64 requests at a time, and in a rush of 512. Nobody is over the limit, as is nearly always so. ' +
+    '@upstash/ratelimit runs on a TCP connection by a shim, without the HTTP request per check that it makes in use.',
   async run(context) {
     const rig = await setUp(context);
     await checkAnswers(rig);
@@ -26,10 +29,11 @@ export const checks: Scenario = {
           concurrent('ours', callers, rig.ours),
           concurrent('rate-limiter-flexible', callers, rig.flexible),
           concurrent('rate-limit-redis', callers, rig.expressStore),
+          concurrent('@upstash/ratelimit', callers, rig.upstash),
         ],
         { rounds: context.quick ? 7 : 31, turnMs: 150, signal: context.signal },
       );
-      for (const peer of ['rate-limiter-flexible', 'rate-limit-redis']) {
+      for (const peer of PEERS) {
         // Times per operation; throughput is the other way round.
         const { ratio, ratioSpread } = comparison.ratioOf(peer, 'ours');
         rows.push({

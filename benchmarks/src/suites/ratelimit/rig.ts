@@ -1,9 +1,11 @@
 import { createLimiter, type RateLimiter } from '@shardline/ratelimit';
 import { type RedisServer, startRedis } from '@shardline/testkit';
+import type { Ratelimit } from '@upstash/ratelimit';
 import { Redis } from 'ioredis';
 import { RedisStore } from 'rate-limit-redis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 import type { ScenarioContext } from '../../scenario.js';
+import { upstashOn } from './upstash.js';
 
 /** Users of a service; their keys are asked for in turn, so that no cache of one key helps anyone. */
 const USERS = 10_000;
@@ -12,10 +14,11 @@ const USERS = 10_000;
 export interface Rig {
   readonly server: RedisServer;
   readonly limiter: RateLimiter;
-  /** A check of ours, of rate-limiter-flexible, of rate-limit-redis, for the next user. */
+  /** A check of ours, of rate-limiter-flexible, of rate-limit-redis, of @upstash/ratelimit, for the next user. */
   readonly ours: () => Promise<unknown>;
   readonly flexible: () => Promise<unknown>;
   readonly expressStore: () => Promise<unknown>;
+  readonly upstash: () => Promise<unknown>;
 }
 
 /** Limits that are never reached: what is measured is the way, not the denial. */
@@ -38,6 +41,7 @@ export async function setUp({ use }: ScenarioContext): Promise<Rig> {
       other.call(command, ...args) as Promise<never>,
   });
   store.init({ windowMs: 60_000 } as never);
+  const upstash = upstashOn(useClient(use, server));
   const users = Array.from({ length: USERS }, (_, index) => `user:${index}`);
   let turn = 0;
   const next = () => users[turn++ % USERS] as string;
@@ -47,6 +51,7 @@ export async function setUp({ use }: ScenarioContext): Promise<Rig> {
     ours: () => limiter.check(next()),
     flexible: () => flexible.consume(next(), 1),
     expressStore: () => store.increment(next()),
+    upstash: () => upstash.limit(next()),
   };
 }
 
@@ -81,4 +86,11 @@ export async function checkAnswers(rig: Rig): Promise<void> {
   const decisions = await Promise.all(Array.from({ length: 15 }, () => strict.check('u')));
   const allowed = decisions.filter((decision) => decision.allowed).length;
   if (allowed !== 10) throw new Error(`${allowed} of 15 checks passed a limit of 10`);
+  // It lets a check pass when Redis is slow, and says so in `reason`: that would be no figure.
+  const { success, remaining, reason } = (await rig.upstash()) as Awaited<
+    ReturnType<Ratelimit['limit']>
+  >;
+  if (!success || remaining !== 999_999 || reason !== undefined) {
+    throw new Error(`@upstash/ratelimit answered ${success}, ${remaining}, ${reason}`);
+  }
 }

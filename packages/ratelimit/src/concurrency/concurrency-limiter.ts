@@ -9,6 +9,7 @@ import {
   ShardlineError,
 } from '@shardline/core';
 import * as v from 'valibot';
+import { type AbandonOptions, abandonable } from '../abandonable.js';
 import type { LimiterCore } from '../limiter/limiter-core.js';
 import { subjectTag } from '../limiter/subject.js';
 import { MemoryStore } from '../store/memory-store.js';
@@ -92,11 +93,21 @@ export class ConcurrencyLimiter implements AsyncDisposable {
   }
 
   /**
-   * Asks for a place.
+   * Asks for a place. If the caller gives up waiting and a place comes after all, it is released at once.
    *
-   * @throws ShardlineError `RATELIMIT_SUBJECT_INVALID`, `CLOSED`.
+   * @throws ShardlineError `RATELIMIT_SUBJECT_INVALID`, `CLOSED`, `ABORTED`.
    */
-  async acquire(subject: string): Promise<ConcurrencyDecision> {
+  acquire(subject: string, options: AbandonOptions = {}): Promise<ConcurrencyDecision> {
+    const doing = `Asking for a place of '${subject.slice(0, 100)}'`;
+    return abandonable(options.signal, doing, async (stop) => {
+      const decision = await this.#acquire(subject);
+      // Nobody else could: heartbeats would keep it for as long as this process lives.
+      if (stop?.aborted && decision.allowed) await decision.slot.release();
+      return decision;
+    });
+  }
+
+  async #acquire(subject: string): Promise<ConcurrencyDecision> {
     if (this.#isClosed) {
       throw new ShardlineError(coreErrors.CLOSED, 'The concurrency limiter is closed.');
     }
@@ -115,13 +126,16 @@ export class ConcurrencyLimiter implements AsyncDisposable {
   /**
    * Runs work in a place, or does not.
    *
+   * @param options its signal ends the wait for a place; work that has begun has `slot.signal`, and what it
+   * brings along.
    * @returns what the work returns, or undefined when there was no place.
    */
   async run<T>(
     subject: string,
     work: (slot: ConcurrencySlot) => Promise<T>,
+    options: AbandonOptions = {},
   ): Promise<T | undefined> {
-    const decision = await this.acquire(subject);
+    const decision = await this.acquire(subject, options);
     if (!decision.allowed) return undefined;
     try {
       return await work(decision.slot);

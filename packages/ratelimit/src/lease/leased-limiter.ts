@@ -10,6 +10,7 @@ import {
   ShardlineError,
 } from '@shardline/core';
 import * as v from 'valibot';
+import { type AbandonOptions, abandonable } from '../abandonable.js';
 import { waitUs } from '../bucket/token-bucket.js';
 import { Admission } from '../limiter/admission.js';
 import { composeDecision, type Decision, type LimitPart, limitState } from '../limiter/decision.js';
@@ -28,6 +29,12 @@ export interface LeasedOptions {
   readonly duration?: Duration | undefined;
   /** Most subjects with leases at a time; others are checked one by one. @default 10_000 */
   readonly maxSubjects?: number | undefined;
+}
+
+/** How much to spend, and how to give up. */
+export interface LeasedCheckOptions extends AbandonOptions {
+  /** Tokens to spend; a whole number. @default 1 */
+  readonly cost?: number | undefined;
 }
 
 const schema = v.strictObject({
@@ -137,12 +144,24 @@ export class LeasedLimiter implements AsyncDisposable {
     return account.bucket;
   }
 
-  /** Spends tokens, asking for more if they are not here. A denial is the server's. */
-  async check(subject: string, options: { cost?: number } = {}): Promise<Decision> {
-    const cost = options.cost ?? 1;
+  /**
+   * Spends tokens, asking for more if they are not here. A denial is the server's. A caller who gives up
+   * waiting has spent no leased token: what was asked for is there for the next one, or is returned.
+   *
+   * @throws ShardlineError as `RateLimiter.check`.
+   */
+  check(subject: string, options: LeasedCheckOptions = {}): Promise<Decision> {
+    const doing = `Checking the leased limit of '${subject.slice(0, 100)}'`;
+    return abandonable(options.signal, doing, (stop) =>
+      this.#check(subject, options.cost ?? 1, stop),
+    );
+  }
+
+  async #check(subject: string, cost: number, stop: AbortSignal | undefined): Promise<Decision> {
     checkAmount(cost, 'cost');
     const part = await this.#partOf(subject, cost);
     checkFits([part]);
+    stop?.throwIfAborted();
     const account = this.#accounts.get(subject) ?? this.#open(subject);
     if (account === undefined) return this.#checkPlainly(subject, part);
     if (account.bucket.take(cost)) return this.#decision(account, part, true);
@@ -150,6 +169,7 @@ export class LeasedLimiter implements AsyncDisposable {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       account.needed += cost;
       await this.#request(account, part);
+      stop?.throwIfAborted();
       if (account.bucket.take(cost)) return this.#decision(account, part, true);
       if (account.error !== undefined) return this.#fallBack(subject, part, account.error);
     }

@@ -9,11 +9,15 @@ export interface JointDecision extends Decision {
   readonly isAtomic: boolean;
 }
 
-/** Decides parts of several subjects: all admit, or nothing stays charged. */
+/**
+ * Decides parts of several subjects: all admit, or nothing stays charged. A caller who gives up while they
+ * are reserved one after the other is charged for none of them.
+ */
 export async function decideTogether(
   core: LimiterCore,
   subject: string,
   parts: readonly LimitPart[],
+  stop?: AbortSignal,
 ): Promise<JointDecision> {
   const groups = groupByPlace(core, parts);
   if (groups.length === 1) {
@@ -30,6 +34,10 @@ export async function decideTogether(
     }
     // The fallback keeps its own account; what it admitted is not Redis' to give back.
     if (decision.degraded === undefined) reserved.push(group);
+    if (stop?.aborted) {
+      await giveBack(core, reserved);
+      throw stop.reason;
+    }
   }
   return combine(decisions);
 }

@@ -1,5 +1,4 @@
 import {
-  abortedError,
   type BreakerState,
   checkOptions,
   coreErrors,
@@ -8,6 +7,7 @@ import {
   ShardlineError,
   withDeadline,
 } from '@shardline/core';
+import { type AbandonOptions, abandonable } from '../abandonable.js';
 import { ConcurrencyLimiter, type ConcurrencyOptions } from '../concurrency/concurrency-limiter.js';
 import { checkLeasable, LeasedLimiter, type LeasedOptions } from '../lease/leased-limiter.js';
 import { PolicyBook } from '../policy/policy-book.js';
@@ -55,7 +55,7 @@ export interface LimiterHealth {
   readonly lastError: Error | undefined;
 }
 
-type ChangeOptions = Pick<CheckOptions, 'policy' | 'tier'>;
+type ChangeOptions = Pick<CheckOptions, 'policy' | 'tier' | 'signal'>;
 
 /**
  * Makes a limiter. It connects in the background; the first checks wait for that within `timeout`.
@@ -145,18 +145,26 @@ export class RateLimiter implements AsyncDisposable {
    *
    * @throws ShardlineError as `check`.
    */
-  async checkAll(requests: readonly LimitRequest[]): Promise<JointDecision> {
-    const parts: LimitPart[] = [];
-    for (const request of requests) parts.push(...(await this.#parts(request.subject, request)));
-    const merged = mergeParts(parts);
-    checkFits(merged);
-    return decideTogether(this.#resources.core, requests[0]?.subject ?? '', merged);
+  checkAll(
+    requests: readonly LimitRequest[],
+    options: AbandonOptions = {},
+  ): Promise<JointDecision> {
+    const doing = `Checking the limits of ${requests.length} subjects together`;
+    return abandonable(options.signal, doing, async (stop) => {
+      const parts: LimitPart[] = [];
+      for (const request of requests) parts.push(...(await this.#parts(request.subject, request)));
+      const merged = mergeParts(parts);
+      checkFits(merged);
+      stop?.throwIfAborted();
+      return decideTogether(this.#resources.core, requests[0]?.subject ?? '', merged, stop);
+    });
   }
 
   /**
    * Gives tokens back, never above what a bucket holds: for work that was admitted and not done.
    *
-   * @throws ShardlineError `RATELIMIT_UNAVAILABLE`, or `RATELIMIT_OUTCOME_UNKNOWN` when it may have been done.
+   * @throws ShardlineError `RATELIMIT_UNAVAILABLE`; `RATELIMIT_OUTCOME_UNKNOWN` or, if the caller gave up,
+   * `ABORTED` when it may have been done.
    */
   async refund(subject: string, tokens: number, options: ChangeOptions = {}): Promise<void> {
     checkAmount(tokens, 'tokens');
@@ -317,7 +325,7 @@ export class RateLimiter implements AsyncDisposable {
   }
 
   /** With a resolver that must be awaited, or a caller who may give up. */
-  async #admitSlowly<T>(
+  #admitSlowly<T>(
     name: AdmissionName,
     subject: string,
     parts: readonly LimitPart[] | Promise<LimitPart[]>,
@@ -325,10 +333,11 @@ export class RateLimiter implements AsyncDisposable {
     compose: (decision: Decision, granted: number) => T,
   ): Promise<T> {
     const doing = `Checking the limits of '${subject.slice(0, 100)}'`;
-    if (signal?.aborted) throw abortedError(doing, signal.reason);
-    const admit = async () => this.#start(name, subject, await parts, compose);
-    if (signal === undefined) return admit();
-    return withDeadline({ timeoutMs: Number.POSITIVE_INFINITY, signal, doing }, admit);
+    return abandonable(signal, doing, async (stop) => {
+      const known = await parts;
+      stop?.throwIfAborted();
+      return this.#start(name, subject, known, compose);
+    });
   }
 
   #parts(subject: string, options: CheckOptions): LimitPart[] | Promise<LimitPart[]> {
@@ -350,13 +359,17 @@ export class RateLimiter implements AsyncDisposable {
     amount: number,
     options: ChangeOptions,
   ): Promise<void> {
-    const parts = await this.#parts(subject, options);
-    const isTokens = name === 'refund' || name === 'penalize';
-    // More than twice a capacity changes nothing more, and could leave the exact range.
-    const amountFor = (part: LimitPart) =>
-      isTokens ? Math.min(amount, 2 * part.rate.burst) : amount;
-    const changed = parts.map((part) => ({ ...part, amount: amountFor(part) }));
-    await makeChange(this.#resources.core, name, changed);
+    const doing = `The ${name} of '${subject.slice(0, 100)}'`;
+    await abandonable(options.signal, doing, async (stop) => {
+      const parts = await this.#parts(subject, options);
+      stop?.throwIfAborted();
+      const isTokens = name === 'refund' || name === 'penalize';
+      // More than twice a capacity changes nothing more, and could leave the exact range.
+      const amountFor = (part: LimitPart) =>
+        isTokens ? Math.min(amount, 2 * part.rate.burst) : amount;
+      const changed = parts.map((part) => ({ ...part, amount: amountFor(part) }));
+      await makeChange(this.#resources.core, name, changed);
+    });
   }
 
   *#leasedLimiters(): Iterable<LeasedLimiter> {

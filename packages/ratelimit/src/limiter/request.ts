@@ -1,19 +1,18 @@
 import { ShardlineError } from '@shardline/core';
+import type { AbandonOptions } from '../abandonable.js';
 import { ratelimitErrors } from '../errors.js';
 import type { PolicyBook } from '../policy/policy-book.js';
 import type { LimitPart } from './decision.js';
 import { subjectTag } from './subject.js';
 
 /** Which policies, and how much of them. */
-export interface CheckOptions {
+export interface CheckOptions extends AbandonOptions {
   /** Policies to ask. @default all that the limiter declares */
   readonly policy?: string | readonly string[] | undefined;
   /** Tokens to take; a whole number. 0 asks whether anything is owed. @default 1 */
   readonly cost?: number | undefined;
   /** Tier of the subject, where the caller knows it already. */
   readonly tier?: string | undefined;
-  /** Gives up waiting. The tokens may have been taken all the same. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** One subject of several that are decided together. */

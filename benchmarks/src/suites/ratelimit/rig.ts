@@ -3,6 +3,7 @@ import { type RedisServer, startRedis } from '@shardline/testkit';
 import { Redis } from 'ioredis';
 import { RedisStore } from 'rate-limit-redis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
+import { stayAlive } from '../../measure/stay-alive.js';
 import type { ScenarioContext } from '../../scenario.js';
 
 /** Users of a service; their keys are asked for in turn, so that no cache of one key helps anyone. */
@@ -48,16 +49,6 @@ export async function setUp({ use }: ScenarioContext): Promise<Rig> {
     flexible: () => flexible.consume(next(), 1),
     expressStore: () => store.increment(next()),
   };
-}
-
-/** Servers of the testkit keep no process alive, and between two connections nothing else does. */
-export function stayAlive(use: ScenarioContext['use']): void {
-  const timer = setInterval(() => {}, 60_000);
-  use({
-    async [Symbol.asyncDispose]() {
-      clearInterval(timer);
-    },
-  });
 }
 
 function useClient(use: ScenarioContext['use'], server: RedisServer): Redis {

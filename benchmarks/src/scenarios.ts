@@ -1,7 +1,10 @@
 import type { Scenario } from './scenario.js';
 import { balance } from './suites/placement/balance.js';
 import { addedCpu } from './suites/pool/added-cpu.js';
+import { failover } from './suites/pool/failover.js';
 import { pointRead } from './suites/pool/point-read.js';
+import { slowReplica } from './suites/pool/slow-replica.js';
+import { spike } from './suites/pool/spike.js';
 import { checks } from './suites/ratelimit/checks.js';
 import { footprint } from './suites/ratelimit/footprint.js';
 import { leased } from './suites/ratelimit/leased.js';
@@ -16,4 +19,7 @@ export const scenarios: readonly Scenario[] = [
   leased,
   pointRead,
   addedCpu,
+  spike,
+  slowReplica,
+  failover,
 ];

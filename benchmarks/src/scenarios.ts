@@ -3,6 +3,7 @@ import { balance } from './suites/placement/balance.js';
 import { addedCpu } from './suites/pool/added-cpu.js';
 import { failover } from './suites/pool/failover.js';
 import { pointRead } from './suites/pool/point-read.js';
+import { sessionReads } from './suites/pool/session-reads.js';
 import { slowReplica } from './suites/pool/slow-replica.js';
 import { spike } from './suites/pool/spike.js';
 import { checks } from './suites/ratelimit/checks.js';
@@ -21,5 +22,6 @@ export const scenarios: readonly Scenario[] = [
   addedCpu,
   spike,
   slowReplica,
+  sessionReads,
   failover,
 ];

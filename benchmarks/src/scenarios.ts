@@ -10,6 +10,7 @@ import { checks } from './suites/ratelimit/checks.js';
 import { footprint } from './suites/ratelimit/footprint.js';
 import { leased } from './suites/ratelimit/leased.js';
 import { keyToShard } from './suites/route/key-to-shard.js';
+import { orderedPage } from './suites/scatter/ordered-page.js';
 
 /** Every scenario, in the order in which the results are read. */
 export const scenarios: readonly Scenario[] = [
@@ -24,4 +25,5 @@ export const scenarios: readonly Scenario[] = [
   slowReplica,
   sessionReads,
   failover,
+  orderedPage,
 ];

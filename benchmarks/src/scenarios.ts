@@ -1,9 +1,29 @@
 import type { Scenario } from './scenario.js';
 import { balance } from './suites/placement/balance.js';
+import { addedCpu } from './suites/pool/added-cpu.js';
+import { failover } from './suites/pool/failover.js';
+import { pointRead } from './suites/pool/point-read.js';
+import { sessionReads } from './suites/pool/session-reads.js';
+import { slowReplica } from './suites/pool/slow-replica.js';
+import { spike } from './suites/pool/spike.js';
 import { checks } from './suites/ratelimit/checks.js';
 import { footprint } from './suites/ratelimit/footprint.js';
 import { leased } from './suites/ratelimit/leased.js';
 import { keyToShard } from './suites/route/key-to-shard.js';
+import { orderedPage } from './suites/scatter/ordered-page.js';
 
 /** Every scenario, in the order in which the results are read. */
-export const scenarios: readonly Scenario[] = [keyToShard, balance, checks, footprint, leased];
+export const scenarios: readonly Scenario[] = [
+  keyToShard,
+  balance,
+  checks,
+  footprint,
+  leased,
+  pointRead,
+  addedCpu,
+  spike,
+  slowReplica,
+  sessionReads,
+  failover,
+  orderedPage,
+];

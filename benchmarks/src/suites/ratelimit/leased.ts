@@ -1,8 +1,8 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import { createLimiter } from '@shardline/ratelimit';
 import { startRedis } from '@shardline/testkit';
+import { stayAlive } from '../../measure/stay-alive.js';
 import { isMet, type Scenario, type Target } from '../../scenario.js';
-import { stayAlive } from './rig.js';
 
 /** Takings between two turns of the event loop: a feed that is handled message by message. */
 const PER_TURN = 1000;

@@ -4,6 +4,7 @@ import type { Ratelimit } from '@upstash/ratelimit';
 import { Redis } from 'ioredis';
 import { RedisStore } from 'rate-limit-redis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
+import { stayAlive } from '../../measure/stay-alive.js';
 import type { ScenarioContext } from '../../scenario.js';
 import { upstashOn } from './upstash.js';
 
@@ -53,16 +54,6 @@ export async function setUp({ use }: ScenarioContext): Promise<Rig> {
     expressStore: () => store.increment(next()),
     upstash: () => upstash.limit(next()),
   };
-}
-
-/** Servers of the testkit keep no process alive, and between two connections nothing else does. */
-export function stayAlive(use: ScenarioContext['use']): void {
-  const timer = setInterval(() => {}, 60_000);
-  use({
-    async [Symbol.asyncDispose]() {
-      clearInterval(timer);
-    },
-  });
 }
 
 function useClient(use: ScenarioContext['use'], server: RedisServer): Redis {

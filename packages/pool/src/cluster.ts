@@ -263,6 +263,9 @@ export class Cluster {
         this.counters.routes,
         `${name}|${route.isReplica ? 'replica' : 'primary'}|${route.reason}`,
       );
+      if (statementClass.kind === 'read' && currentSession(this.#options.owner) !== undefined) {
+        count(this.counters.sessionReads, route.isReplica ? 'replica' : 'primary');
+      }
       this.telemetry.record('db.client.operation.duration', durationMs / 1000, {
         'db.client.connection.pool.name': name,
       });

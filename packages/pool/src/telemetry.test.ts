@@ -63,6 +63,7 @@ async function collect(): Promise<Map<string, { value: unknown; attributes: obje
 
 test('metrics follow the conventions for connection pools, one series per server', async () => {
   await pool.query('SELECT 1');
+  await pool.runInSession(undefined, () => pool.query('SELECT 1'));
   await pool.query('INSERT INTO bet VALUES (1)');
   const found = await collect();
   const idle = found
@@ -80,6 +81,9 @@ test('metrics follow the conventions for connection pools, one series per server
     { value: 0, attributes: { 'db.client.connection.pool.name': 'db-2' } },
   ]);
   expect(found.get('shardline.pool.replica.lag')?.length).toBe(2);
+  expect(found.get('shardline.pool.session_reads')).toEqual([
+    { value: 1, attributes: { 'shardline.pool.role': 'replica' } },
+  ]);
   const routes = found.get('shardline.pool.routes')?.map(({ attributes }) => attributes);
   expect(routes).toContainEqual(
     expect.objectContaining({

@@ -25,7 +25,7 @@ export interface PoolCounters {
   readonly routes: Map<string, number>;
   /** By `recovery`: how often a failed attempt was made good elsewhere. */
   readonly recoveries: Map<string, number>;
-  /** By outcome: how reads of sessions found a server. */
+  /** By the role of the server that answered: reads made within a session. */
   readonly sessionReads: Map<string, number>;
 }
 
@@ -203,8 +203,8 @@ function topologyMetrics(
     counter('shardline.pool.recoveries', '{statement}', 'Failures made good elsewhere.', () =>
       [...counters.recoveries].map(([way, value]) => [value, { 'shardline.pool.recovery': way }]),
     ),
-    counter('shardline.pool.session_reads', '{statement}', 'Reads of sessions by outcome.', () =>
-      [...counters.sessionReads].map(([way, value]) => [value, { 'shardline.pool.outcome': way }]),
+    counter('shardline.pool.session_reads', '{statement}', 'Reads within sessions, by the role of the server that answered.', () =>
+      [...counters.sessionReads].map(([way, value]) => [value, { 'shardline.pool.role': way }]),
     ),
   ];
 }

@@ -30,7 +30,12 @@ export function openResources(
   const clock = options.clock ?? systemClock;
   const { memory, redis } = options;
   if (memory !== undefined) return memoryResources(memory.maxKeys, clock);
-  const connection = openRedis(redis as NonNullable<typeof redis>, { name: 'shardline:ratelimit' });
+  const connection = openRedis(redis as NonNullable<typeof redis>, {
+    name: 'shardline:ratelimit',
+    // Without a timeout per command: the store has its own for everything that it asks. A second one would
+    // cut a longer `timeout` short, and its timer is a tenth of what a lone check takes in this process.
+    purpose: 'blocking',
+  });
   return redisResources(options, connection, clock, scripts);
 }
 

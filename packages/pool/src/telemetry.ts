@@ -203,8 +203,12 @@ function topologyMetrics(
     counter('shardline.pool.recoveries', '{statement}', 'Failures made good elsewhere.', () =>
       [...counters.recoveries].map(([way, value]) => [value, { 'shardline.pool.recovery': way }]),
     ),
-    counter('shardline.pool.session_reads', '{statement}', 'Reads within sessions, by the role of the server that answered.', () =>
-      [...counters.sessionReads].map(([way, value]) => [value, { 'shardline.pool.role': way }]),
+    counter(
+      'shardline.pool.session_reads',
+      '{statement}',
+      'Reads within sessions, by the role of the server that answered.',
+      () =>
+        [...counters.sessionReads].map(([way, value]) => [value, { 'shardline.pool.role': way }]),
     ),
   ];
 }

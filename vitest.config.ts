@@ -43,6 +43,8 @@ export default defineConfig({
     maxWorkers: 2,
     // Conditions are waited for, however slow the machine is; a second says nothing on two busy cores.
     expect: { poll: { timeout: 30_000, interval: 20 } },
+    // In CI a fault test that failed is run once more, and named if it needed that: it wants mending.
+    retry: process.env['CI'] === 'true' ? 1 : 0,
     testTimeout: 60_000,
     hookTimeout: 180_000,
     reporters: ['default', './scripts/count-reporter.ts'],

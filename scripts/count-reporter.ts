@@ -10,10 +10,12 @@ export default class CountReporter implements Reporter {
     let passed = 0;
     let failed = unhandledErrors.length;
     let skipped = 0;
+    const unsteady: string[] = [];
     for (const module of modules) {
       failed += module.errors().length;
       for (const test of module.children.allTests()) {
         const { state } = test.result();
+        if (test.diagnostic()?.flaky) unsteady.push(test.fullName);
         if (state === 'passed') passed += 1;
         else if (state === 'failed') failed += 1;
         else skipped += 1;
@@ -21,6 +23,9 @@ export default class CountReporter implements Reporter {
     }
     const line = `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
     // After the other reporters' summary, whatever order they were named in.
-    process.once('exit', () => process.stdout.write(`${line}\n`));
+    process.once('exit', () => {
+      for (const name of unsteady) process.stdout.write(`passed only when run again: ${name}\n`);
+      process.stdout.write(`${line}\n`);
+    });
   }
 }

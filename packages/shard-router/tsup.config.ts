@@ -1,4 +1,6 @@
 import { defineConfig } from 'tsup';
 import { library } from '../../tsup.base.js';
 
-export default defineConfig(library({ index: 'src/index.ts' }));
+export default defineConfig(
+  library({ index: 'src/index.ts', 'rebalance/index': 'src/rebalance/index.ts' }),
+);

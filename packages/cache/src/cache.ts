@@ -7,13 +7,12 @@ import {
   coreErrors,
   type Duration,
   durationMs,
-  durationOption,
   ShardlineError,
   sleep,
   systemClock,
   withDeadline,
 } from '@shardline/core';
-import * as v from 'valibot';
+import { type CacheOptions, type CacheSettings, cacheSchema } from './cache-options.js';
 import { collectUntilCommit, commitScope } from './invalidate/after-commit.js';
 import {
   type InvalidationReport,
@@ -21,44 +20,15 @@ import {
   Invalidator,
 } from './invalidate/invalidator.js';
 import type { InvalidationRecord } from './invalidate/outbox.js';
-import { RuleBook, type RuleHit, type Rules } from './invalidate/rules.js';
-import { assertKey } from './keys.js';
+import { RuleBook } from './invalidate/rules.js';
+import { tagStamp } from './invalidate/tag-stamp.js';
+import { mergeTasks, recordOf, taskOf } from './invalidate/tasks.js';
 import { CacheNamespace } from './namespace.js';
 import { Partition, type PartitionOptions } from './partition.js';
 import { type NamespaceOptions, resolvePolicy } from './policy.js';
-import { tagStamp } from './read/reader.js';
 import { NamespaceRuntime } from './runtime.js';
 import { CacheTelemetry } from './telemetry.js';
 import { CoarseClock } from './tiers/memory/coarse-clock.js';
-
-/** What `createCache` is told. */
-export interface CacheOptions extends PartitionOptions {
-  /** Before every key in the shared tiers. @default 'shardline' */
-  readonly prefix?: string | undefined;
-  /** Other Redis and Memcached servers, for namespaces that name them. */
-  readonly partitions?: Readonly<Record<string, PartitionOptions>> | undefined;
-  /** What each event invalidates. */
-  readonly rules?: Rules | undefined;
-  /** Deadline of one operation on L2. @default '250ms' */
-  readonly l2Timeout?: Duration | undefined;
-  /** Deadline of one operation on L3. @default '250ms' */
-  readonly l3Timeout?: Duration | undefined;
-  /**
-   * Believe entries that a restarted or promoted Redis brings along. It may have forgotten invalidations.
-   * @default false
-   */
-  readonly trustAfterRestart?: boolean | undefined;
-  /** How long an invalidation's freshness mark is kept for loaders. @default '1m' */
-  readonly tombstoneTtl?: Duration | undefined;
-  /** Told when a tier's breaker opens, probes or closes. */
-  readonly onBreaker?:
-    | ((event: { tier: string; from: BreakerState; to: BreakerState }) => void)
-    | undefined;
-  /** For tests: time as an input. */
-  readonly clock?: Clock | undefined;
-  /** For tests: randomness as an input, 0 to 1. */
-  readonly random?: (() => number) | undefined;
-}
 
 /** How a cache is. */
 export interface CacheHealth {
@@ -74,40 +44,11 @@ export interface CacheHealth {
   readonly stalenessBoundMs: number;
 }
 
-const anyObject = v.custom<object>((value) => typeof value === 'object' && value !== null);
-const target = v.union([v.string(), anyObject], 'must be an address or an options object');
-const partitionEntries = {
-  redis: v.optional(target),
-  memcached: v.optional(target),
-  l2: v.optional(anyObject),
-  l3: v.optional(anyObject),
-  bus: v.optional(v.union([v.picklist(['stream', 'tracking', 'none']), anyObject])),
-};
-const tierTimeout = v.optional(durationOption({ min: '1ms', max: '1m' }), '250ms');
-const anyFunction = v.custom<(...args: never[]) => unknown>((value) => typeof value === 'function');
-
-const schema = v.strictObject({
-  ...partitionEntries,
-  prefix: v.optional(
-    v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{1,64}$/, "must be 1 to 64 letters, digits, '_.-'")),
-    'shardline',
-  ),
-  partitions: v.optional(v.record(v.string(), v.strictObject(partitionEntries)), {}),
-  rules: v.optional(v.record(v.string(), v.array(v.string())), {}),
-  l2Timeout: tierTimeout,
-  l3Timeout: tierTimeout,
-  trustAfterRestart: v.optional(v.boolean(), false),
-  tombstoneTtl: v.optional(durationOption({ min: '1s', max: '7d' }), '1m'),
-  onBreaker: v.optional(anyFunction),
-  clock: v.optional(anyObject),
-  random: v.optional(anyFunction),
-});
-
 const DEFAULT_CLOSE: Duration = '5s';
 
 /** A cache of named parts over memory, Redis and Memcached. Made by `createCache`. */
 export class Cache implements AsyncDisposable {
-  readonly #settings: v.InferOutput<typeof schema>;
+  readonly #settings: CacheSettings;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #coarse: CoarseClock;
@@ -121,7 +62,7 @@ export class Cache implements AsyncDisposable {
   #closed: Promise<void> | undefined;
 
   constructor(options: CacheOptions) {
-    this.#settings = checkOptions(schema, options, 'createCache');
+    this.#settings = checkOptions(cacheSchema, options, 'createCache');
     this.#rules = new RuleBook(this.#settings.rules);
     if (this.#rules.faults.length > 0) throw configurationError('createCache', this.#rules.faults);
     this.#clock = options.clock ?? systemClock;
@@ -354,45 +295,6 @@ export class Cache implements AsyncDisposable {
  */
 export function createCache(options: CacheOptions): Cache {
   return new Cache(options);
-}
-
-function recordOf({ namespace, kind, text }: RuleHit): InvalidationRecord {
-  if (kind === 'key') return { namespace, keys: [text] };
-  return kind === 'tag' ? { namespace, tags: [text] } : { namespace, patterns: [text] };
-}
-
-function taskOf(runtime: NamespaceRuntime, record: InvalidationRecord): InvalidationTask {
-  const { template } = runtime.policy;
-  for (const key of record.keys ?? []) assertKey(runtime.name, key);
-  const patterns = record.patterns ?? [];
-  return {
-    target: runtime,
-    keys: record.keys ?? [],
-    stamps: [
-      ...(record.tags ?? []).map(tagStamp),
-      ...patterns.map((pattern) => template.stampOfPattern(runtime.name, pattern)),
-    ],
-    freshness: record.freshness,
-  };
-}
-
-/** One task for each namespace, without doubles; what carries a freshness mark stays by itself. */
-function mergeTasks(tasks: readonly InvalidationTask[]): InvalidationTask[] {
-  const marked = tasks.filter(({ freshness }) => freshness !== undefined);
-  const merged = new Map<InvalidationTask['target'], { keys: Set<string>; stamps: Set<string> }>();
-  for (const { target, keys, stamps, freshness } of tasks) {
-    if (freshness !== undefined) continue;
-    const one = merged.get(target) ?? { keys: new Set(), stamps: new Set() };
-    merged.set(target, one);
-    for (const key of keys) one.keys.add(key);
-    for (const name of stamps) one.stamps.add(name);
-  }
-  const plain = [...merged].map(([target, { keys, stamps }]) => ({
-    target,
-    keys: [...keys],
-    stamps: [...stamps],
-  }));
-  return [...marked, ...plain];
 }
 
 function closedError(): ShardlineError {

@@ -1,5 +1,6 @@
 export type { Bus, BusListener, BusMessage } from './bus/bus.js';
-export { Cache, type CacheHealth, type CacheOptions, createCache } from './cache.js';
+export { Cache, type CacheHealth, createCache } from './cache.js';
+export type { CacheOptions } from './cache-options.js';
 export type { Codec } from './entry/codec.js';
 export type { CompressionName } from './entry/compression.js';
 export { cacheErrors } from './errors.js';

@@ -1,13 +1,6 @@
-import {
-  type Clock,
-  coreErrors,
-  isShardlineError,
-  ShardlineError,
-  SingleFlight,
-} from '@shardline/core';
+import { coreErrors, ShardlineError } from '@shardline/core';
 import type { Coherence } from './coherence.js';
 import type { Counters } from './counters.js';
-import { cacheErrors } from './errors.js';
 import { commitScope } from './invalidate/after-commit.js';
 import type {
   InvalidationReport,
@@ -15,12 +8,10 @@ import type {
   Invalidator,
 } from './invalidate/invalidator.js';
 import { NAMESPACE_STAMP } from './invalidate/key-template.js';
+import { tagStamp } from './invalidate/tag-stamp.js';
 import { assertKey } from './keys.js';
 import type { Loader, Policy } from './policy.js';
-import { Attempt, type FirstLook } from './read/attempt.js';
-import type { Found } from './read/found.js';
-import { tagStamp } from './read/reader.js';
-import { shouldRefreshEarly } from './read/refresh.js';
+import { type ReadOptions, SlowRead } from './read/slow-read.js';
 import type { NamespaceRuntime } from './runtime.js';
 import type { AdmittedEntries } from './tiers/memory/admission.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
@@ -54,8 +45,6 @@ export interface InvalidateOptions {
 /** Counts of one namespace in this process; the metrics report the same numbers. */
 export type NamespaceStats = Readonly<Counters>;
 
-const MAX_SHARED_TRIES = 3;
-
 /**
  * A named part of the cache with one policy.
  *
@@ -78,7 +67,6 @@ export class CacheNamespace<Value = unknown> {
   readonly #runtime: NamespaceRuntime;
   readonly #policy: Policy;
   readonly #invalidator: Invalidator;
-  readonly #clock: Clock;
   // What a hit touches, one step away each.
   readonly #entries: AdmittedEntries<MemoryEntry>;
   readonly #stamps: LocalStamps;
@@ -87,7 +75,7 @@ export class CacheNamespace<Value = unknown> {
   readonly #counters: Counters;
   readonly #boundMs: number;
   readonly #clone: boolean;
-  readonly #refreshing = new Set<string>();
+  readonly #slowRead: SlowRead;
 
   /** Made by `cache.namespace()`. */
   constructor(runtime: NamespaceRuntime, invalidator: Invalidator) {
@@ -95,7 +83,6 @@ export class CacheNamespace<Value = unknown> {
     this.#runtime = runtime;
     this.#policy = runtime.policy;
     this.#invalidator = invalidator;
-    this.#clock = runtime.clock;
     this.#entries = runtime.memory.entries;
     this.#stamps = runtime.memory.stamps;
     this.#coherence = runtime.coherence;
@@ -103,6 +90,7 @@ export class CacheNamespace<Value = unknown> {
     this.#counters = runtime.counters;
     this.#boundMs = runtime.policy.boundMs;
     this.#clone = runtime.policy.clone;
+    this.#slowRead = new SlowRead(runtime);
   }
 
   /**
@@ -241,150 +229,8 @@ export class CacheNamespace<Value = unknown> {
     options: GetOptions<Value> | undefined,
   ): Promise<unknown> {
     this.#checked(key);
-    const usable = entry !== undefined && this.#isUsable(entry) ? entry : undefined;
-    if (usable !== undefined && this.#canShow(usable, options)) {
-      return this.#copy(usable.value);
-    }
-    if (commitScope() !== undefined) return this.#readInTransaction(key, options);
-    const cameAtMs = this.#clock.monotonicMs();
-    const fallback = usable === undefined ? undefined : foundOf(usable, this.#clock);
-    // Whoever may give up goes the long way at once: the short one has no place to listen.
-    if (options?.signal !== undefined || this.#runtime.levels.length === 0) {
-      return this.#copy(await this.#readShared(key, cameAtMs, fallback, options, undefined));
-    }
-    const glance = await this.#runtime.reader.glance(key);
-    if (glance?.found !== undefined) return this.#copy(glance.found.value);
-    return this.#copy(await this.#readShared(key, cameAtMs, fallback, options, glance?.first));
-  }
-
-  /** Whether an entry that needs attention may be shown at all, were it fresh. */
-  #isUsable(entry: MemoryEntry): boolean {
-    const nowMs = this.#clock.monotonicMs();
-    return (
-      nowMs < entry.staleUntilMs &&
-      this.#runtime.memory.areNamesUnchanged(entry) &&
-      this.#coherence.isWithin(this.#boundMs, entry.goodAsOfMs, nowMs)
-    );
-  }
-
-  /** Fresh, or within stale-while-revalidate; begins the refresh that is due. */
-  #canShow(entry: MemoryEntry, options: GetOptions<Value> | undefined): boolean {
-    const nowMs = this.#clock.monotonicMs();
-    const leftMs = entry.freshUntilMs - nowMs;
-    if (leftMs > 0) {
-      this.#counters.l1Hits += 1;
-      const { eagerBeta } = this.#policy;
-      if (shouldRefreshEarly(leftMs, entry.loadMs, eagerBeta, this.#runtime.random())) {
-        this.#refresh(entry.key, options, true);
-      }
-      return true;
-    }
-    if (-leftMs >= this.#policy.staleWhileRevalidateMs) return false;
-    this.#counters.staleServed += 1;
-    this.#refresh(entry.key, options, false);
-    return true;
-  }
-
-  /**
-   * Reads with others who ask for the same key. An outcome that was read before this caller came, longer
-   * ago than the bound allows, is not for him: he asks again, at last alone.
-   */
-  async #readShared(
-    key: string,
-    cameAtMs: number,
-    fallback: Found | undefined,
-    options: GetOptions<Value> | undefined,
-    first: FirstLook | undefined,
-  ): Promise<unknown> {
-    for (let tries = 0; tries < MAX_SHARED_TRIES; tries += 1) {
-      const { flights } = this.#runtime;
-      const found = await flights.run(
-        key,
-        (signal) => this.#attempt(key, signal, fallback, options, tries === 0 ? first : undefined),
-        {
-          signal: options?.signal,
-        },
-      );
-      if (found.provenAtMs >= cameAtMs - this.#boundMs) return found.value;
-    }
-    const { signal } = options ?? {};
-    const alone = new SingleFlight<string, Found>();
-    const work = (stop: AbortSignal) => this.#attempt(key, stop, undefined, options, undefined);
-    return (await alone.run(key, work, { signal })).value;
-  }
-
-  /** One way down the tiers, answered early where a stale value may be shown. */
-  #attempt(
-    key: string,
-    signal: AbortSignal,
-    fallback: Found | undefined,
-    options: GetOptions<Value> | undefined,
-    first: FirstLook | undefined,
-  ): Promise<Found> {
-    const { policy, clock, failures, reader } = this.#runtime;
-    if (this.#runtime.isClosed()) return Promise.reject(closedError(this.name));
-    this.#counters.misses += 1;
-    return new Promise<Found>((resolve, reject) => {
-      let isAnswered = false;
-      const showStale = (found: Found) => {
-        if (!isAnswered) this.#counters.staleServed += 1;
-        isAnswered = true;
-        resolve(found);
-      };
-      const load = options?.load as Loader<unknown> | undefined;
-      const attempt = new Attempt({
-        policy,
-        clock,
-        signal,
-        failures,
-        load,
-        first,
-        onStale: showStale,
-      });
-      attempt.stale = fallback;
-      const patience =
-        policy.staleIfErrorMs === 0
-          ? undefined
-          : clock.schedule(policy.softTimeoutMs, () => attempt.runOutOfPatience());
-      const work = reader.read(key, attempt).finally(() => patience?.cancel());
-      this.#runtime.track(work);
-      work.then(
-        (found) => {
-          isAnswered = true;
-          resolve(found);
-        },
-        (error) => {
-          if (attempt.stale !== undefined && mayStaleReplace(error)) showStale(attempt.stale);
-          else reject(error);
-        },
-      );
-    });
-  }
-
-  /** Loads anew while a value is still shown. At most one at a time for a key in this process. */
-  #refresh(key: string, options: GetOptions<Value> | undefined, isEager: boolean): void {
-    if (this.#refreshing.has(key) || this.#runtime.isClosed()) return;
-    this.#refreshing.add(key);
-    this.#counters.refreshes += 1;
-    const { policy, clock, failures, reader, closing } = this.#runtime;
-    const load = options?.load as Loader<unknown> | undefined;
-    const attempt = new Attempt({ policy, clock, failures, load, isEager, signal: closing.signal });
-    const work = reader.read(key, attempt).then(
-      () => {},
-      () => {
-        // Counted as a failed load; the value shown stays until its stale window ends.
-      },
-    );
-    this.#runtime.track(work.finally(() => this.#refreshing.delete(key)));
-  }
-
-  /** Inside a transaction: what is read may be an old snapshot, so it fills nothing. */
-  async #readInTransaction(key: string, options: GetOptions<Value> | undefined): Promise<unknown> {
-    const { policy, clock, failures, reader, closing } = this.#runtime;
-    const load = options?.load as Loader<unknown> | undefined;
-    const signal = options?.signal ?? closing.signal;
-    const attempt = new Attempt({ policy, clock, failures, load, signal, mayFill: false });
-    return this.#copy((await reader.read(key, attempt)).value);
+    const value = await this.#slowRead.get(key, entry, options as ReadOptions | undefined);
+    return this.#clone ? structuredClone(value) : value;
   }
 
   #invalidate(
@@ -406,34 +252,6 @@ export class CacheNamespace<Value = unknown> {
     assertKey(this.name, text);
     return text;
   }
-
-  #copy(value: unknown): unknown {
-    return this.#clone ? structuredClone(value) : value;
-  }
-}
-
-function foundOf(entry: MemoryEntry, clock: Clock): Found {
-  const leftMs = entry.freshUntilMs - clock.monotonicMs();
-  return {
-    value: entry.value,
-    isAbsent: entry.value === undefined,
-    provenAtMs: entry.goodAsOfMs,
-    storedAtMs: clock.now() + leftMs,
-    ttlMs: 0,
-    staleMs: entry.staleUntilMs - entry.freshUntilMs,
-    loadMs: entry.loadMs,
-    tagNames: entry.names,
-    freshness: undefined,
-    packed: undefined,
-  };
-}
-
-/** A stale value stands in for a failure of the source, never for a mistake of the caller. */
-function mayStaleReplace(error: unknown): boolean {
-  return (
-    !isShardlineError(error, 'ABORTED') &&
-    !isShardlineError(error, cacheErrors.CACHE_NO_LOADER.code)
-  );
 }
 
 function encodePart(part: CacheKey, parts: number): string {

@@ -3,8 +3,8 @@ import type { Bus } from '../bus/bus.js';
 import { cacheErrors } from '../errors.js';
 import type { Addresses } from '../keys.js';
 import type { Level } from '../read/level.js';
-import { ANY_TAG_STAMP } from '../read/reader.js';
 import type { Pending } from './pending.js';
+import { ANY_TAG_STAMP, isTagStamp } from './tag-stamp.js';
 
 /**
  * The order of invalidation.
@@ -148,7 +148,7 @@ async function attempt(
 
 async function invalidateLevel(level: Level, task: InvalidationTask): Promise<void> {
   const { target, keys, stamps, freshness } = task;
-  if (stamps.some((name) => name.startsWith('t:'))) {
+  if (stamps.some(isTagStamp)) {
     // Before the tags themselves: whoever sees it unchanged after a load knows that no tag changed.
     await level.tier.bumpStamps([target.addresses.stamp(ANY_TAG_STAMP)]);
   }

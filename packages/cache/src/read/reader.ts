@@ -1,20 +1,19 @@
-import { type Clock, isShardlineError, ShardlineError, sleep, withDeadline } from '@shardline/core';
-import type { Coherence } from '../coherence.js';
-import type { Counters } from '../counters.js';
-import { decodeValue, encodeValue } from '../entry/codec.js';
-import { compress, decompress } from '../entry/compression.js';
-import { encodeFrame, type Frame, FrameKind, type StampPair } from '../entry/frame.js';
+import { isShardlineError, sleep } from '@shardline/core';
 import { cacheErrors } from '../errors.js';
-import type { Addresses } from '../keys.js';
-import type { Loader, Policy } from '../policy.js';
-import { freezeAndMeasure } from '../tiers/memory/freeze.js';
-import { MemoryEntry, type MemoryTicket, type MemoryTier } from '../tiers/memory/memory-tier.js';
-import type { Lease } from '../tiers/tier.js';
 import type { Attempt, FirstLook } from './attempt.js';
 import type { Found } from './found.js';
-import { ERA_STAMP } from './lease.js';
-import { isAbsence, type Level, type Look, lookAt } from './level.js';
-import { eagerWindowMs, freshLeftMs, jitteredTtlMs, shouldRefreshEarly } from './refresh.js';
+import { type Level, type Look, lookAt } from './level.js';
+import { type Held, LevelFill } from './level-fill.js';
+import { fillMemory } from './memory-fill.js';
+import { frameOf, unpack } from './pack.js';
+import type { ReaderParts } from './reader-parts.js';
+import { eagerWindowMs, freshLeftMs, shouldRefreshEarly } from './refresh.js';
+import { Source } from './source.js';
+
+const MAX_LEASE_TRIES = 4;
+const FIRST_POLL_MS = 3;
+const MAX_POLL_MS = 40;
+const NO_LEVELS: readonly Level[] = [];
 
 /**
  * The read path below L1, one shared tier after the other and then the source.
@@ -32,39 +31,14 @@ import { eagerWindowMs, freshLeftMs, jitteredTtlMs, shouldRefreshEarly } from '.
  * like a load's: if the level was invalidated in between, the lease is gone and the fill refused. A level
  * that is unavailable, or whose lease cannot be had, is passed by without being filled.
  */
-export interface ReaderParts {
-  readonly policy: Policy;
-  readonly addresses: Addresses;
-  readonly memory: MemoryTier;
-  /** Nearest first. */
-  readonly levels: readonly Level[];
-  readonly coherence: Coherence;
-  readonly counters: Counters;
-  readonly clock: Clock;
-  readonly random: () => number;
-  /** Whether an invalidation of this key still waits for a tier: then no tier is asked. */
-  readonly isBlocked: (key: string) => boolean;
-}
-
-/** The stamp that every invalidation of any tag changes, so that tags found after a load can be judged. */
-export const ANY_TAG_STAMP = 'g';
-
-const TAG_PREFIX = 't:';
-const MAX_LEASE_TRIES = 4;
-const FIRST_POLL_MS = 3;
-const MAX_POLL_MS = 40;
-const NO_LEVELS: readonly Level[] = [];
-
-/** One level under way: what was seen, and the lease on it if there is one. */
-interface Held {
-  readonly level: Level;
-  readonly look: Look;
-  readonly lease: Lease;
-  readonly anyTag: string | undefined;
-}
-
 export class Reader {
-  constructor(readonly parts: ReaderParts) {}
+  readonly source: Source;
+  readonly #fill: LevelFill;
+
+  constructor(readonly parts: ReaderParts) {
+    this.source = new Source(parts);
+    this.#fill = new LevelFill(parts);
+  }
 
   /** Finds a value and fills L1 with it. */
   async read(key: string, attempt: Attempt): Promise<Found> {
@@ -74,7 +48,7 @@ export class Reader {
     const ticket = mayFill ? (attempt.first?.ticket ?? memory.ticket(key)) : undefined;
     const levels = this.parts.isBlocked(key) ? NO_LEVELS : this.parts.levels;
     const found = await this.#below(levels, 0, key, attempt);
-    if (ticket !== undefined) this.fillMemory(key, ticket, found);
+    if (ticket !== undefined) fillMemory(this.parts, key, ticket, found);
     return found;
   }
 
@@ -92,11 +66,11 @@ export class Reader {
     try {
       const look = await this.#look(level, 0, key, this.parts.addresses.value(key));
       if (look.reading.state !== 'fresh') return { found: undefined, first: { look, ticket } };
-      const found = this.#foundOf(look);
+      const found = unpack(this.parts, look);
       if (found === undefined || this.#isDueEarly(found))
         return { found: undefined, first: { look, ticket } };
       this.#countHit(level);
-      if (ticket !== undefined) this.fillMemory(key, ticket, found);
+      if (ticket !== undefined) fillMemory(this.parts, key, ticket, found);
       return { found, first: { look, ticket } };
     } catch (error) {
       if (isShardlineError(error, cacheErrors.CACHE_TIER_UNAVAILABLE.code)) return undefined;
@@ -109,34 +83,6 @@ export class Reader {
     else this.parts.counters.l2Hits += 1;
   }
 
-  /** Puts a value into L1 under a ticket taken before it was read. */
-  fillMemory(key: string, ticket: MemoryTicket, found: Found): void {
-    const { policy, memory, clock } = this.parts;
-    const nowMs = clock.now();
-    if (found.isAbsent && found.ttlMs === 0) return;
-    const leftMs = Math.min(policy.l1TtlMs, freshLeftMs(found, nowMs));
-    const staleMs = freshLeftMs(found, nowMs) <= leftMs ? found.staleMs : 0;
-    if (leftMs + staleMs <= 0) return;
-    const bytes = freezeAndMeasure(found.value) + 2 * key.length;
-    const monotonicMs = clock.monotonicMs();
-    const freshUntilMs = monotonicMs + leftMs;
-    const eagerMs = policy.eagerBeta === 0 ? 0 : eagerWindowMs(found.loadMs, policy.eagerBeta);
-    const shape = policy.template.parts === 1 ? [] : policy.template.stampsOf(key).slice(1);
-    const entry = new MemoryEntry(
-      key,
-      found.value,
-      bytes,
-      found.provenAtMs,
-      freshUntilMs,
-      freshUntilMs + staleMs,
-      freshUntilMs - eagerMs,
-      found.loadMs,
-      ticket.sequence,
-      [...shape, ...found.tagNames],
-    );
-    if (!memory.fill(ticket, entry)) this.parts.counters.refusedFills += 1;
-  }
-
   async #below(
     levels: readonly Level[],
     index: number,
@@ -144,18 +90,18 @@ export class Reader {
     attempt: Attempt,
   ): Promise<Found> {
     const level = levels[index];
-    if (level === undefined) return this.#load(key, attempt);
+    if (level === undefined) return this.source.load(key, attempt);
     const result = await this.#lookAndLease(level, index, key, attempt);
     if (result === undefined) return this.#below(levels, index + 1, key, attempt);
     if ('found' in result) return result.found;
     attempt.holdsLease = true;
     try {
       const found = await this.#below(levels, index + 1, key, attempt);
-      return await this.#fill(result.held, key, found);
+      return await this.#fill.fill(result.held, key, found);
     } catch (error) {
       const isNoFailure =
         attempt.signal.aborted || isShardlineError(error, cacheErrors.CACHE_NO_LOADER.code);
-      await this.#giveBack(result.held, key, isNoFailure);
+      await this.#fill.giveBack(result.held, key, isNoFailure);
       throw error;
     }
   }
@@ -178,11 +124,11 @@ export class Reader {
         if (found !== undefined) return { found };
         if (look.reading.state !== 'leased') {
           if (!attempt.mayFill) return undefined;
-          const held = await this.#lease(level, look, address);
+          const held = await this.#fill.lease(level, look, address);
           if (held !== undefined) return { held };
           const fresh = look.reading.state === 'fresh';
           // A refresh ahead of time that somebody else makes already: the value still stands.
-          if (fresh) return { found: this.#foundOf(look) as Found };
+          if (fresh) return { found: unpack(this.parts, look) as Found };
           tries += 1;
           continue;
         }
@@ -224,7 +170,7 @@ export class Reader {
       attempt.learnFreshness(reading.freshness);
       return undefined;
     }
-    const found = frame && this.#foundOf(look);
+    const found = frame && unpack(this.parts, look);
     if (found === undefined) {
       if (reading.state === 'backoff') throw attempt.backoffError(key);
       return undefined;
@@ -247,225 +193,6 @@ export class Reader {
     if (leftMs > eagerWindowMs(found.loadMs, policy.eagerBeta)) return false;
     return isEager || shouldRefreshEarly(leftMs, found.loadMs, policy.eagerBeta, random());
   }
-
-  async #lease(level: Level, look: Look, address: string): Promise<Held | undefined> {
-    const anyTag = await this.#anyTag(level, look.seen.era);
-    const lease = await level.tier.lease(address, look.seen, this.parts.policy.leaseMs);
-    if (lease === undefined) return undefined;
-    return { level, look, lease, anyTag };
-  }
-
-  /** The stamp of all tags, read before the load whose tags are not known yet. */
-  async #anyTag(level: Level, era: string): Promise<string | undefined> {
-    if (this.parts.policy.tags === undefined) return undefined;
-    const { byName } = await level.stamps.ask([ANY_TAG_STAMP], era);
-    return byName.get(ANY_TAG_STAMP);
-  }
-
-  /** The value of a look, decoded; undefined (and counted) if its bytes are corrupt. */
-  #foundOf(look: Look): Found | undefined {
-    const frame = frameOf(look);
-    if (frame === undefined) return undefined;
-    const isAbsent = isAbsence(frame);
-    let value: unknown;
-    if (!isAbsent) {
-      const raw = decompress(frame.body, frame.compression, frame.rawBytes);
-      const decoded = raw && decodeValue(this.parts.policy.codec, frame.codec, raw);
-      if (decoded === undefined) {
-        this.parts.counters.corruptFrames += 1;
-        return undefined;
-      }
-      value = decoded.value;
-    }
-    return {
-      value,
-      isAbsent,
-      provenAtMs: look.goodAsOfMs,
-      storedAtMs: frame.storedAtMs,
-      ttlMs: frame.ttlMs,
-      staleMs: frame.staleMs,
-      loadMs: frame.loadMs,
-      tagNames: tagNamesOf(frame.stamps),
-      freshness: frame.freshness,
-      packed: frame,
-    };
-  }
-
-  async #load(key: string, attempt: Attempt): Promise<Found> {
-    const { policy, clock, counters, random } = this.parts;
-    const load = attempt.load ?? (policy.load as Loader<unknown> | undefined);
-    if (load === undefined) throw noLoader(policy.name, key);
-    const knownFailure = attempt.recentFailure(key);
-    if (knownFailure !== undefined) throw knownFailure.error;
-    if (!attempt.holdsLease && this.parts.levels.length > 0) counters.unleasedLoads += 1;
-    counters.loads += 1;
-    const startedAtMs = clock.monotonicMs();
-    const value = await this.#callLoader(load, key, attempt);
-    const loadMs = clock.monotonicMs() - startedAtMs;
-    const isAbsent = value === undefined;
-    const ttlMs = isAbsent ? policy.negativeTtlMs : policy.ttlMs;
-    return {
-      value,
-      isAbsent,
-      provenAtMs: startedAtMs,
-      storedAtMs: clock.now(),
-      ttlMs: ttlMs === 0 ? 0 : jitteredTtlMs(ttlMs, policy.jitter, random()),
-      staleMs: isAbsent ? 0 : policy.staleMs,
-      loadMs,
-      tagNames: (policy.tags?.(key, value) ?? []).map(tagStamp),
-      freshness: attempt.freshness,
-      packed: undefined,
-    };
-  }
-
-  async #callLoader(load: Loader<unknown>, key: string, attempt: Attempt): Promise<unknown> {
-    const { policy, clock, counters } = this.parts;
-    const { freshness, signal } = attempt;
-    try {
-      return await withDeadline(
-        {
-          timeoutMs: policy.loadTimeoutMs,
-          clock,
-          signal,
-          doing: `Loading '${policy.name}:${key}'`,
-        },
-        async (stop) => load(key, { signal: stop, freshness }),
-      );
-    } catch (error) {
-      if (signal.aborted) throw error;
-      counters.loadFailures += 1;
-      const failure = isShardlineError(error, 'DEADLINE_EXCEEDED')
-        ? loadTimeout(policy, key, error)
-        : error;
-      attempt.rememberFailure(key, failure);
-      throw failure;
-    }
-  }
-
-  /** Fills a level under its lease. The value goes up either way; refused, it is only not stored. */
-  async #fill(held: Held, key: string, found: Found): Promise<Found> {
-    const { counters, clock, addresses } = this.parts;
-    const frame = await this.#frameFor(held, found);
-    if (frame === undefined) {
-      await this.#giveBack(held, key, true);
-      return found;
-    }
-    const sentAtMs = clock.monotonicMs();
-    try {
-      const leftMs = found.storedAtMs + found.ttlMs + found.staleMs - clock.now();
-      const { tier } = held.level;
-      const accepted = await tier.fill(addresses.value(key), held.lease, frame.bytes, leftMs);
-      if (!accepted) {
-        counters.refusedFills += 1;
-        return { ...found, packed: frame.packed };
-      }
-      // That the lease still stood proves that nothing was invalidated up to now.
-      return { ...found, packed: frame.packed, provenAtMs: sentAtMs };
-    } catch (error) {
-      if (isShardlineError(error, cacheErrors.CACHE_TIER_UNAVAILABLE.code)) return found;
-      throw error;
-    }
-  }
-
-  /** The frame to store in a level; undefined if the value must not or cannot be stored there. */
-  async #frameFor({ level, look, lease, anyTag }: Held, found: Found) {
-    const { counters } = this.parts;
-    if (found.ttlMs <= 0) return undefined;
-    const stamps = await this.#stampsFor(level, look, lease, anyTag, found);
-    const packed = stamps && (await this.pack(found));
-    if (stamps === undefined || packed === undefined) return undefined;
-    if (packed.body.length > level.maxValueBytes) {
-      counters.oversizedValues += 1;
-      return undefined;
-    }
-    const bytes = encodeFrame(lease.token, {
-      kind: found.isAbsent ? FrameKind.Absent : FrameKind.Value,
-      ...packed,
-      storedAtMs: found.storedAtMs,
-      ttlMs: found.ttlMs,
-      staleMs: found.staleMs,
-      loadMs: found.loadMs,
-      freshness: found.freshness,
-      stamps,
-    });
-    if (bytes.length > level.tier.maxFrameBytes) {
-      counters.oversizedValues += 1;
-      return undefined;
-    }
-    return { bytes, packed };
-  }
-
-  /** The body to store, written and packed unless it came from a tier as it is. */
-  async pack(found: Pick<Found, 'packed' | 'isAbsent' | 'value'>) {
-    const { policy, counters } = this.parts;
-    if (found.packed !== undefined) return found.packed;
-    if (found.isAbsent) {
-      return { codec: 0, compression: 0, rawBytes: 0, body: Buffer.alloc(0) };
-    }
-    try {
-      const raw = encodeValue(policy.codec, found.value, `namespace '${policy.name}'`);
-      const { compression, body } = await compress(
-        raw,
-        policy.compression,
-        policy.compressAboveBytes,
-      );
-      return { codec: policy.codec.id, compression, rawBytes: raw.length, body };
-    } catch (error) {
-      if (!isShardlineError(error, cacheErrors.CACHE_VALUE_INVALID.code)) throw error;
-      counters.unserialisableValues += 1;
-      return undefined;
-    }
-  }
-
-  /**
-   * What the entry must carry: stamps as they stood before anything below was read. Those of tags
-   * that only the value told are read now, and count only if no tag at all changed meanwhile.
-   */
-  async #stampsFor(
-    level: Level,
-    look: Look,
-    lease: Lease,
-    anyTag: string | undefined,
-    found: Found,
-  ): Promise<StampPair[] | undefined> {
-    const stamps: StampPair[] = lease.era === '' ? [] : [{ name: ERA_STAMP, value: lease.era }];
-    for (const [name, value] of look.required.byName) stamps.push({ name, value });
-    if (found.tagNames.length === 0) return stamps;
-    const names = [...found.tagNames, ANY_TAG_STAMP];
-    const { byName } = await level.stamps.ask(names, lease.era);
-    if (anyTag === undefined || byName.get(ANY_TAG_STAMP) !== anyTag) return undefined;
-    for (const name of found.tagNames) stamps.push({ name, value: byName.get(name) as string });
-    return stamps;
-  }
-
-  /** Gives a lease back. After a failed load with a back-off, so that nobody loads again at once. */
-  async #giveBack(held: Held, key: string, isIntended: boolean): Promise<void> {
-    const backoffMs = isIntended ? 0 : this.parts.policy.loadBackoffMs;
-    const address = this.parts.addresses.value(key);
-    try {
-      await held.level.tier.release(address, held.lease, backoffMs);
-    } catch {
-      // The lease ends by itself in time; until then others wait for it or load without filling.
-    }
-  }
-}
-
-/** The stamp of a tag. */
-export function tagStamp(tag: string): string {
-  return TAG_PREFIX + tag;
-}
-
-const NO_NAMES: readonly string[] = [];
-
-/** Names of the tags among an entry's stamps: the others follow from the key's shape. */
-function tagNamesOf(stamps: readonly StampPair[]): readonly string[] {
-  let names: string[] | undefined;
-  for (const { name } of stamps) {
-    if (!name.startsWith(TAG_PREFIX)) continue;
-    names ??= [];
-    names.push(name);
-  }
-  return names ?? NO_NAMES;
 }
 
 /** A look made before the attempt began; it is used once. */
@@ -474,25 +201,4 @@ function takeFirst(attempt: Attempt, index: number): Look | undefined {
   const { first } = attempt;
   attempt.first = undefined;
   return first?.look;
-}
-
-function frameOf(look: Look): Frame | undefined {
-  const { reading } = look;
-  if (reading.state === 'fresh' || reading.state === 'stale') return reading.frame;
-  return reading.state === 'miss' ? undefined : reading.held;
-}
-
-function noLoader(namespace: string, key: string): ShardlineError {
-  return new ShardlineError(
-    cacheErrors.CACHE_NO_LOADER,
-    `'${namespace}:${key}' is not in the cache, and nothing says how to load it.`,
-  );
-}
-
-function loadTimeout(policy: Policy, key: string, cause: unknown): ShardlineError {
-  return new ShardlineError(
-    cacheErrors.CACHE_LOAD_TIMEOUT,
-    `Loading '${policy.name}:${key}' did not end within ${policy.loadTimeoutMs} ms.`,
-    { cause },
-  );
 }

@@ -2,11 +2,13 @@ import { ShardlineError, withDeadline } from '@shardline/core';
 import { encodeFrame, FrameKind, type StampPair } from '../entry/frame.js';
 import { cacheErrors } from '../errors.js';
 import type { InvalidationReport, Invalidator } from '../invalidate/invalidator.js';
+import { tagStamp } from '../invalidate/tag-stamp.js';
 import type { SetOptions } from '../namespace.js';
 import type { Found, PackedBody } from '../read/found.js';
 import { ERA_STAMP } from '../read/lease.js';
 import type { Level } from '../read/level.js';
-import { tagStamp } from '../read/reader.js';
+import { fillMemory } from '../read/memory-fill.js';
+import { pack } from '../read/pack.js';
 import { jitteredTtlMs } from '../read/refresh.js';
 import type { NamespaceRuntime } from '../runtime.js';
 import type { Lease } from '../tiers/tier.js';
@@ -59,7 +61,7 @@ export async function writeValue(
     // Others' L1 still has the old value: queued with all its steps, as any invalidation.
     return invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
   }
-  if (policy.usesL1) runtime.reader.fillMemory(key, ticket, found);
+  if (policy.usesL1) fillMemory(runtime.reader.parts, key, ticket, found);
   return { acknowledged: true, waitingFor: [] };
 }
 
@@ -96,7 +98,7 @@ async function packOrThrow(
   found: Found,
 ): Promise<PackedBody | undefined> {
   if (runtime.levels.length === 0) return undefined;
-  const packed = await runtime.reader.pack(found);
+  const packed = await pack(runtime.reader.parts, found);
   if (packed !== undefined) return packed;
   throw new ShardlineError(
     cacheErrors.CACHE_VALUE_INVALID,

@@ -1,0 +1,22 @@
+import type { Clock } from '@shardline/core';
+import type { Coherence } from '../coherence.js';
+import type { Counters } from '../counters.js';
+import type { Addresses } from '../keys.js';
+import type { Policy } from '../policy.js';
+import type { MemoryTier } from '../tiers/memory/memory-tier.js';
+import type { Level } from './level.js';
+
+/** What the read path of one namespace works on. */
+export interface ReaderParts {
+  readonly policy: Policy;
+  readonly addresses: Addresses;
+  readonly memory: MemoryTier;
+  /** Nearest first. */
+  readonly levels: readonly Level[];
+  readonly coherence: Coherence;
+  readonly counters: Counters;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** Whether an invalidation of this key still waits for a tier: then no tier is asked. */
+  readonly isBlocked: (key: string) => boolean;
+}

@@ -29,6 +29,7 @@ import { type NamespaceOptions, resolvePolicy } from './policy.js';
 import { NamespaceRuntime } from './runtime.js';
 import { CacheTelemetry } from './telemetry.js';
 import { CoarseClock } from './tiers/memory/coarse-clock.js';
+import type { FlushReport } from './write/behind-policy.js';
 
 /** How a cache is. */
 export interface CacheHealth {
@@ -42,6 +43,12 @@ export interface CacheHealth {
   readonly pendingInvalidations: number;
   /** By how long this process may lag behind an invalidation at most, now, in milliseconds. */
   readonly stalenessBoundMs: number;
+}
+
+/** What closing a cache came to. */
+export interface CacheCloseReport extends FlushReport {
+  /** Invalidations that no tier has acknowledged; their entries live until their ttl. */
+  readonly pendingInvalidations: number;
 }
 
 const DEFAULT_CLOSE: Duration = '5s';
@@ -59,7 +66,7 @@ export class Cache implements AsyncDisposable {
   readonly #invalidator: Invalidator;
   readonly #closing = new AbortController();
   readonly #telemetry: CacheTelemetry;
-  #closed: Promise<void> | undefined;
+  #closed: Promise<CacheCloseReport> | undefined;
 
   constructor(options: CacheOptions) {
     this.#settings = checkOptions(cacheSchema, options, 'createCache');
@@ -188,29 +195,42 @@ export class Cache implements AsyncDisposable {
     });
   }
 
-  /** Ends background work, tries what is pending once more, and closes what was opened here. */
-  close(options: { deadline?: Duration } = {}): Promise<void> {
+  /**
+   * Writes what waits behind, ends background work, tries pending invalidations once more, and closes what
+   * was opened here. What could not be done by the deadline is in the report.
+   */
+  close(options: { deadline?: Duration } = {}): Promise<CacheCloseReport> {
     this.#closed ??= this.#end(durationMs(options.deadline ?? DEFAULT_CLOSE, 'deadline'));
     return this.#closed;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
-  async #end(timeoutMs: number): Promise<void> {
+  async #end(timeoutMs: number): Promise<CacheCloseReport> {
     this.#closing.abort();
+    const endsAtMs = this.#clock.monotonicMs() + timeoutMs;
+    const leftMs = () => Math.max(1, endsAtMs - this.#clock.monotonicMs());
+    const flushed = await Promise.all(
+      [...this.#runtimes.values()].map(({ behind }) => behind?.close(leftMs())),
+    );
     this.#invalidator.close();
     const finishing = async () => {
       for (const runtime of this.#runtimes.values()) await runtime.idle();
       if (this.#invalidator.pendingCount > 0) await this.#invalidator.replay();
     };
-    await withDeadline({ timeoutMs, doing: 'Closing the cache' }, finishing).catch(() => {
+    await withDeadline({ timeoutMs: leftMs(), doing: 'Closing the cache' }, finishing).catch(() => {
       // What is left waits on tiers that do not answer; they are cut off below.
     });
     for (const runtime of this.#runtimes.values()) runtime.memory.clear();
     for (const partition of this.#partitions.values()) await partition.close();
     this.#telemetry.close();
+    return {
+      written: flushed.reduce((sum, report) => sum + (report?.written ?? 0), 0),
+      unwritten: flushed.flatMap((report) => report?.unwritten ?? []),
+      pendingInvalidations: this.#invalidator.pendingCount,
+    };
   }
 
   #open(name: string, options: PartitionOptions, common: CacheOptions = options): void {
@@ -254,6 +274,7 @@ export class Cache implements AsyncDisposable {
       random: this.#random,
       tombstoneMs: this.#settings.tombstoneTtl,
       closing: this.#closing,
+      invalidator: this.#invalidator,
     });
     partition.runtimes.set(name, runtime);
     return runtime;

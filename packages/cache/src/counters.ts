@@ -19,4 +19,11 @@ export class Counters {
   oversizedValues = 0;
   unserialisableValues = 0;
   invalidations = 0;
+  /** Values shown that the source has not taken yet. */
+  behindHits = 0;
+  behindWritten = 0;
+  /** Writes that took the place of one still waiting. */
+  behindCoalesced = 0;
+  behindFailures = 0;
+  behindUnwritten = 0;
 }

@@ -55,6 +55,18 @@ export const cacheErrors = defineErrors({
     remedy:
       "Declare the namespace's `keys` template and put `*` at the end or in all places but one; or use tags.",
   },
+  CACHE_WRITE_BEHIND_FULL: {
+    retryable: true,
+    meaning: 'The write-behind buffer of a namespace has no place for another write.',
+    remedy:
+      'Slow down or try again later; if the source is well, raise `writeBehind.maxPending` or `batch`.',
+  },
+  CACHE_WRITE_IN_TRANSACTION: {
+    retryable: false,
+    meaning:
+      'A value was to be written to its source by the cache from within `afterCommit`, where it could be neither committed nor rolled back.',
+    remedy: 'Write it in the transaction itself and `invalidate`; or `set` after the commit.',
+  },
   CACHE_STORE_FAILED: {
     retryable: false,
     meaning:

@@ -1,5 +1,5 @@
 export type { Bus, BusListener, BusMessage } from './bus/bus.js';
-export { Cache, type CacheHealth, createCache } from './cache.js';
+export { Cache, type CacheCloseReport, type CacheHealth, createCache } from './cache.js';
 export type { CacheOptions } from './cache-options.js';
 export type { Codec } from './entry/codec.js';
 export type { CompressionName } from './entry/compression.js';
@@ -26,3 +26,9 @@ export type { PartitionOptions } from './partition.js';
 export type { LoadContext, Loader, NamespaceOptions, Store, TierName } from './policy.js';
 export type { MemcachedOptions, MemcachedTarget } from './tiers/memcached/open-memcached.js';
 export type { Lease, Seen, SharedTier, Tombstone } from './tiers/tier.js';
+export type {
+  FlushReport,
+  StoreMany,
+  UnwrittenWrite,
+  WriteBehindOptions,
+} from './write/behind-policy.js';

@@ -1,6 +1,7 @@
-import { coreErrors, ShardlineError } from '@shardline/core';
+import { coreErrors, type Duration, durationMs, ShardlineError } from '@shardline/core';
 import type { Coherence } from './coherence.js';
 import type { Counters } from './counters.js';
+import { cacheErrors } from './errors.js';
 import { commitScope } from './invalidate/after-commit.js';
 import type {
   InvalidationReport,
@@ -17,7 +18,8 @@ import type { AdmittedEntries } from './tiers/memory/admission.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
 import type { LocalStamps } from './tiers/memory/local-stamps.js';
 import type { MemoryEntry } from './tiers/memory/memory-tier.js';
-import { writeValue } from './write/write.js';
+import type { FlushReport } from './write/behind-policy.js';
+import { updateValue, writeValue } from './write/write.js';
 
 /** A key: text, or a number that stands for its decimal text. */
 export type CacheKey = string | number | bigint;
@@ -44,6 +46,8 @@ export interface InvalidateOptions {
 
 /** Counts of one namespace in this process; the metrics report the same numbers. */
 export type NamespaceStats = Readonly<Counters>;
+
+const WAITING_FOR_SOURCE: InvalidationReport = { acknowledged: false, waitingFor: ['source'] };
 
 /**
  * A named part of the cache with one policy.
@@ -126,26 +130,84 @@ export class CacheNamespace<Value = unknown> {
 
   /** What L1 has and may show now, without waiting; undefined is a miss. Always one when `strict`. */
   peek(key: CacheKey): Value | undefined {
-    const entry = this.#entries.hit(typeof key === 'string' ? key : String(key));
-    if (entry === undefined || !this.#isGood(entry)) return undefined;
+    const text = typeof key === 'string' ? key : String(key);
+    const entry = this.#entries.hit(text);
+    if (entry === undefined || !this.#isGood(entry)) return this.#peekBehind(text);
     return (this.#clone ? structuredClone(entry.value) : entry.value) as Value | undefined;
   }
 
   /**
    * Puts a value into every tier, in place of whatever is there, and out of other processes' L1. With
    * `write: 'through'` it goes to the source first, under a lease, and cannot overtake anybody else's
-   * write. With `aside` you vouch for the value: a change that another process makes between your reading it
-   * and this call is not seen, so prefer `invalidate` for what others write, too. Within
-   * `cache.afterCommit` it is an invalidation that waits for the commit.
+   * write. With `behind` it is answered when the value is in this process's buffer: this process reads it from
+   * then on, others once the source has taken it, and the report waits for `'source'`. With `aside` you
+   * vouch for the value: a change that another process makes between your reading it and this call is not
+   * seen, so prefer `update` or `invalidate` for what others write, too. Within `cache.afterCommit` it is
+   * an invalidation that waits for the commit.
    *
    * @throws ShardlineError `CACHE_KEY_INVALID`, `CACHE_VALUE_INVALID`, `CACHE_STORE_FAILED`,
-   * `CACHE_INVALIDATION_QUEUED` (strict only).
+   * `CACHE_INVALIDATION_QUEUED` (strict only), `CACHE_WRITE_BEHIND_FULL` (behind only),
+   * `CACHE_WRITE_IN_TRANSACTION` (through and behind, within `cache.afterCommit`).
    */
   async set(key: CacheKey, value: Value, options: SetOptions = {}): Promise<InvalidationReport> {
     const text = this.#checked(key);
-    // Before the commit nobody may see it; afterwards the next reader loads it.
-    if (commitScope() !== undefined) return this.#invalidate([text], [], undefined);
+    const { write } = this.#policy;
+    if (commitScope() !== undefined) {
+      if (write !== 'aside') throw writeInTransaction(this.name, text, write);
+      // Before the commit nobody may see it; afterwards the next reader loads it.
+      return this.#invalidate([text], [], undefined);
+    }
+    const { behind } = this.#runtime;
+    if (behind !== undefined) {
+      await behind.add(text, value, options);
+      return WAITING_FOR_SOURCE;
+    }
     return writeValue(this.#runtime, this.#invalidator, text, value, options);
+  }
+
+  /**
+   * Changes the source by work of your own and caches what it returns. Leases are taken before the work
+   * begins, so a change by anybody else that overlaps it ends with no cached value instead of an old one,
+   * which `set` with a value read earlier cannot know. If the work throws, or returns `undefined` for what it
+   * removed, the key is invalidated.
+   *
+   * @throws ShardlineError `CACHE_KEY_INVALID`, `CACHE_WRITE_IN_TRANSACTION`, `DEADLINE_EXCEEDED` after the
+   * namespace's `loadTimeout`, `CACHE_INVALIDATION_QUEUED` (strict only); else what the work throws.
+   *
+   * @example
+   * ```ts
+   * import { createCache } from '@shardline/cache';
+   *
+   * declare function rename(id: string, name: string): Promise<{ id: string; name: string }>;
+   *
+   * await using cache = createCache({ redis: 'redis://127.0.0.1:6379' });
+   * const profiles = cache.namespace<{ id: string; name: string }>('userProfiles', { ttl: '1h' });
+   *
+   * const profile = await profiles.update('42', () => rename('42', 'Ada')); // UPDATE ... RETURNING *
+   * ```
+   */
+  async update<Result extends Value | undefined>(
+    key: CacheKey,
+    work: (context: { readonly signal: AbortSignal }) => Promise<Result> | Result,
+    options: SetOptions = {},
+  ): Promise<Result> {
+    const text = this.#checked(key);
+    if (commitScope() !== undefined) throw writeInTransaction(this.name, text, 'update');
+    const { value } = await updateValue(this.#runtime, this.#invalidator, text, work, options);
+    return value;
+  }
+
+  /**
+   * Writes everything to the source that `set` has accepted so far; nothing unless `write` is `'behind'`.
+   *
+   * @throws ShardlineError `DEADLINE_EXCEEDED`, `ABORTED`: what is left is tried further.
+   */
+  async flush(
+    options: { readonly deadline?: Duration; readonly signal?: AbortSignal } = {},
+  ): Promise<FlushReport> {
+    const timeoutMs = durationMs(options.deadline ?? '30s', 'deadline');
+    const { behind } = this.#runtime;
+    return behind?.flush(timeoutMs, options.signal) ?? { written: 0, unwritten: [] };
   }
 
   /**
@@ -212,6 +274,11 @@ export class CacheNamespace<Value = unknown> {
       });
   }
 
+  #peekBehind(key: string): Value | undefined {
+    const value = this.#runtime.behind?.newest(key)?.value;
+    return (this.#clone ? structuredClone(value) : value) as Value | undefined;
+  }
+
   #isGood(entry: MemoryEntry): boolean {
     const { reading } = this.#coarse;
     if (reading[0] === 0) this.#coarse.read();
@@ -258,6 +325,13 @@ function encodePart(part: CacheKey, parts: number): string {
   const text = String(part);
   // With several parts a colon inside one must not make two different calls the same key.
   return parts === 1 ? text : text.replaceAll('%', '%25').replaceAll(':', '%3A');
+}
+
+function writeInTransaction(name: string, key: string, how: string): ShardlineError {
+  return new ShardlineError(
+    cacheErrors.CACHE_WRITE_IN_TRANSACTION,
+    `'${name}:${key}' cannot be written ${how === 'update' ? 'by update' : how} within afterCommit.`,
+  );
 }
 
 function closedError(name: string): ShardlineError {

@@ -10,6 +10,13 @@ import * as v from 'valibot';
 import { type Codec, jsonCodec, msgpackCodec } from './entry/codec.js';
 import { type CompressionName, canCompress } from './entry/compression.js';
 import { KeyTemplate } from './invalidate/key-template.js';
+import {
+  type BehindPolicy,
+  behindFaults,
+  behindPolicyOf,
+  behindSchema,
+  type WriteBehindOptions,
+} from './write/behind-policy.js';
 
 /** A tier by its name: memory, Redis, Memcached. */
 export type TierName = 'l1' | 'l2' | 'l3';
@@ -31,7 +38,10 @@ export type Loader<Value> = (
   context: LoadContext,
 ) => Promise<Value | undefined> | Value | undefined;
 
-/** Writes one value to its source, for `write: 'through'`. */
+/**
+ * Writes one value to its source, for `write: 'through'` and `'behind'`. Behind, it may be called again for a
+ * value that it has written already, and must stop when its signal fires.
+ */
 export type Store<Value> = (
   key: string,
   value: Value,
@@ -48,10 +58,15 @@ export interface NamespaceOptions<Value> {
   readonly partition?: string | undefined;
   /** Reads a value from its source on a miss. */
   readonly load?: Loader<Value> | undefined;
-  /** Writes a value to its source; needed by `write: 'through'`. */
+  /** Writes a value to its source; needed by `write: 'through'` and `'behind'`. */
   readonly store?: Store<Value> | undefined;
-  /** `aside`: `set` fills the cache alone. `through`: it writes to the source first. @default 'aside' */
-  readonly write?: 'aside' | 'through' | undefined;
+  /**
+   * `aside`: `set` fills the cache alone. `through`: it writes to the source first. `behind`: it is answered
+   * at once and the source is written later, in batches. @default 'aside'
+   */
+  readonly write?: 'aside' | 'through' | 'behind' | undefined;
+  /** How `write: 'behind'` writes. */
+  readonly writeBehind?: WriteBehindOptions<Value> | undefined;
   /**
    * `bounded`: a read may return what was invalidated at most `bound` ago. `strict`: it never returns what
    * was read before an acknowledged invalidation; L1 is not used. @default 'bounded'
@@ -120,7 +135,8 @@ export interface Policy<Value = unknown> {
   readonly usesL3: boolean;
   readonly load: Loader<Value> | undefined;
   readonly store: Store<Value> | undefined;
-  readonly write: 'aside' | 'through';
+  readonly write: 'aside' | 'through' | 'behind';
+  readonly behind: BehindPolicy | undefined;
   readonly coherence: 'bounded' | 'strict';
   /** 0 when strict; Infinity where there is nothing to be coherent with. */
   readonly boundMs: number;
@@ -192,7 +208,8 @@ const schema = v.strictObject({
   partition: v.optional(v.string()),
   load: v.optional(anyFunction),
   store: v.optional(anyFunction),
-  write: v.optional(v.picklist(['aside', 'through']), 'aside'),
+  write: v.optional(v.picklist(['aside', 'through', 'behind']), 'aside'),
+  writeBehind: v.optional(behindSchema),
   coherence: v.optional(v.picklist(['bounded', 'strict']), 'bounded'),
   bound: v.optional(durationOption({ min: '50ms', max: '1h' }), '2s'),
   l1: v.optional(
@@ -262,6 +279,10 @@ export function resolvePolicy<Value>(
     load: options.load,
     store: options.store,
     write: checked.write,
+    behind:
+      checked.writeBehind && options.writeBehind
+        ? behindPolicyOf(checked.writeBehind, options.writeBehind)
+        : undefined,
     coherence: checked.coherence,
     boundMs: isStrict ? 0 : isShared ? checked.bound : Number.POSITIVE_INFINITY,
     ttlMs: checked.ttl,
@@ -321,6 +342,7 @@ function contradictions(
   if (options.write === 'through' && options.store === undefined) {
     fault('store', "is missing: write 'through' writes to the source by it");
   }
+  faults.push(...behindFaults(options));
   if (!canCompress(options.compression)) {
     fault('compression', "'zstd' needs Node 22.15 or later; use 'brotli'");
   }

@@ -2,7 +2,7 @@ import { type Clock, SingleFlight } from '@shardline/core';
 import type { Bus, BusMessage } from './bus/bus.js';
 import type { Coherence } from './coherence.js';
 import { Counters } from './counters.js';
-import type { InvalidationTarget } from './invalidate/invalidator.js';
+import type { InvalidationTarget, Invalidator } from './invalidate/invalidator.js';
 import { NAMESPACE_STAMP } from './invalidate/key-template.js';
 import { Pending } from './invalidate/pending.js';
 import { ANY_TAG_STAMP } from './invalidate/tag-stamp.js';
@@ -16,6 +16,7 @@ import { Reader } from './read/reader.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
 import { MemoryTier } from './tiers/memory/memory-tier.js';
 import type { SharedTier } from './tiers/tier.js';
+import { WriteBehind } from './write/write-behind.js';
 
 /** What a namespace is given by the partition that it lives in. */
 export interface RuntimeOptions {
@@ -30,6 +31,7 @@ export interface RuntimeOptions {
   readonly random: () => number;
   readonly tombstoneMs: number;
   readonly closing: AbortController;
+  readonly invalidator: Invalidator;
 }
 
 /** Everything that one namespace consists of, joined. */
@@ -51,6 +53,7 @@ export class NamespaceRuntime implements InvalidationTarget {
   readonly pending = new Pending();
   readonly failures: RecentFailures;
   readonly reader: Reader;
+  readonly behind: WriteBehind | undefined;
   /** Reads under way, shared by those who ask for the same key. */
   flights = new SingleFlight<string, Found>();
   readonly #background = new Set<Promise<unknown>>();
@@ -89,7 +92,9 @@ export class NamespaceRuntime implements InvalidationTarget {
       clock,
       random,
       isBlocked,
+      isWrittenBehind: (key) => this.behind?.newest(key) !== undefined,
     });
+    this.behind = policy.behind && new WriteBehind(this, policy.behind, options.invalidator);
   }
 
   isClosed(): boolean {

@@ -6,13 +6,13 @@ import { eagerWindowMs, freshLeftMs } from './refresh.js';
 
 /** Puts a value into L1 under a ticket taken before it was read. */
 export function fillMemory(
-  { policy, memory, clock, counters }: ReaderParts,
+  { policy, memory, clock, counters, isWrittenBehind }: ReaderParts,
   key: string,
   ticket: MemoryTicket,
   found: Found,
 ): void {
   const nowMs = clock.now();
-  if (found.isAbsent && found.ttlMs === 0) return;
+  if ((found.isAbsent && found.ttlMs === 0) || isWrittenBehind(key)) return;
   const leftMs = Math.min(policy.l1TtlMs, freshLeftMs(found, nowMs));
   const staleMs = freshLeftMs(found, nowMs) <= leftMs ? found.staleMs : 0;
   if (leftMs + staleMs <= 0) return;

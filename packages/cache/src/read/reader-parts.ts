@@ -19,4 +19,6 @@ export interface ReaderParts {
   readonly random: () => number;
   /** Whether an invalidation of this key still waits for a tier: then no tier is asked. */
   readonly isBlocked: (key: string) => boolean;
+  /** Whether a newer value is on its way to the source: then L1 must not answer with an older one. */
+  readonly isWrittenBehind: (key: string) => boolean;
 }

@@ -52,6 +52,11 @@ export class SlowRead {
     entry: MemoryEntry | undefined,
     options: ReadOptions | undefined,
   ): Promise<unknown> {
+    const ahead = this.#runtime.behind?.newest(key);
+    if (ahead !== undefined) {
+      this.#counters.behindHits += 1;
+      return ahead.value;
+    }
     const usable = entry !== undefined && this.#isUsable(entry) ? entry : undefined;
     if (usable !== undefined && this.#canShow(usable, options)) {
       return usable.value;

@@ -4,17 +4,18 @@ import { cacheErrors } from '../errors.js';
 import type { InvalidationReport, Invalidator } from '../invalidate/invalidator.js';
 import { tagStamp } from '../invalidate/tag-stamp.js';
 import type { SetOptions } from '../namespace.js';
-import type { Found, PackedBody } from '../read/found.js';
+import type { Found } from '../read/found.js';
 import { ERA_STAMP } from '../read/lease.js';
 import type { Level } from '../read/level.js';
 import { fillMemory } from '../read/memory-fill.js';
 import { pack } from '../read/pack.js';
 import { jitteredTtlMs } from '../read/refresh.js';
 import type { NamespaceRuntime } from '../runtime.js';
+import type { MemoryTicket } from '../tiers/memory/memory-tier.js';
 import type { Lease } from '../tiers/tier.js';
 
 /**
- * `set`, aside and through: an invalidation and a fill in one.
+ * `set` and `update`: an invalidation and a fill in one.
  *
  *     own L1 -> seize L3 -> seize L2 -> [write to the source] -> fill L3, fill L2 -> bus -> own L1
  *
@@ -22,6 +23,8 @@ import type { Lease } from '../tiers/tier.js';
  * Two writers of one key may overlap in any way. If B seized after A, A's fill is refused; but whether A's
  * or B's write reached the source last, nobody here can know. So whoever is refused, or did not reach a
  * tier, invalidates: an overlap ends with no value rather than with a wrong one.
+ *
+ * The three steps stand apart because write-behind takes many keys through them together.
  */
 interface Seized {
   readonly level: Level;
@@ -29,6 +32,15 @@ interface Seized {
   readonly stamps: readonly StampPair[];
 }
 
+/** A write whose leases are taken and whose value is not known to be in the source yet. */
+export interface BegunWrite {
+  readonly key: string;
+  readonly ticket: MemoryTicket;
+  /** Undefined if a tier could not be reached. */
+  readonly seized: readonly Seized[] | undefined;
+}
+
+/** Writes a value that the caller vouches for or that the namespace's `store` takes. */
 export async function writeValue(
   runtime: NamespaceRuntime,
   invalidator: Invalidator,
@@ -36,23 +48,74 @@ export async function writeValue(
   value: unknown,
   options: SetOptions,
 ): Promise<InvalidationReport> {
-  const { policy, memory } = runtime;
-  const found = foundFor(runtime, key, value, options);
+  const { policy } = runtime;
   // Before anything is touched: a value that cannot be written must leave everything as it was.
-  const packed = await packOrThrow(runtime, found);
-
-  runtime.dropLocally([key], []);
-  const before = memory.ticket(key);
-  const seized = await seizeAll(runtime, key, found);
+  const write = await packOrThrow(runtime, writeOf(runtime, key, value, options));
+  const begun = await beginWrite(runtime, key, write.tagNames);
   if (policy.write === 'through') await store(runtime, invalidator, key, value, options);
+  return finishWrite(runtime, invalidator, begun, write);
+}
 
+/** Runs a change of the source under leases from before it and stores what it returns. */
+export async function updateValue<Value>(
+  runtime: NamespaceRuntime,
+  invalidator: Invalidator,
+  key: string,
+  work: (context: { readonly signal: AbortSignal }) => Promise<Value> | Value,
+  options: SetOptions,
+): Promise<{ readonly value: Value; readonly report: InvalidationReport }> {
+  const { policy, clock } = runtime;
+  const begun = await beginWrite(runtime, key, (options.tags ?? []).map(tagStamp));
+  const doing = `Updating '${policy.name}:${key}'`;
+  const { signal } = options;
+  let value: Value;
+  try {
+    const limits = { timeoutMs: policy.loadTimeoutMs, clock, signal, doing };
+    value = await withDeadline(limits, async (stop) => work({ signal: stop }));
+  } catch (error) {
+    await abandonWrites(runtime, invalidator, [key]);
+    throw error;
+  }
+  // Tags that only the value tells were not among the stamps taken before: the next reader loads it.
+  if (value === undefined || policy.tags !== undefined) {
+    const report = await invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
+    return { value, report };
+  }
+  const write = writeOf(runtime, key, value, options);
+  return { value, report: await finishWrite(runtime, invalidator, begun, write) };
+}
+
+/** Takes the old value away everywhere and leases its places. */
+export async function beginWrite(
+  runtime: NamespaceRuntime,
+  key: string,
+  tagNames: readonly string[],
+): Promise<BegunWrite> {
+  runtime.dropLocally([key], []);
+  const ticket = runtime.memory.ticket(key);
+  return { key, ticket, seized: await seizeAll(runtime, key, tagNames) };
+}
+
+/**
+ * Fills what was leased, or invalidates where that cannot be done.
+ *
+ * @param mayRemember asked last: whether the value is still the newest that this process has written.
+ */
+export async function finishWrite(
+  runtime: NamespaceRuntime,
+  invalidator: Invalidator,
+  { key, ticket: before, seized }: BegunWrite,
+  write: Found,
+  mayRemember: () => boolean = () => true,
+): Promise<InvalidationReport> {
+  const { policy, memory } = runtime;
   const wasUndisturbed = memory.ticket(key).epoch === before.epoch;
   // Whatever this process's readers loaded in between may be from before the write.
   runtime.dropLocally([key], []);
   const ticket = memory.ticket(key);
   // An invalidation heard meanwhile may be later than this value: then it has the last word.
   const stored =
-    wasUndisturbed && seized !== undefined && (await fillAll(runtime, key, found, packed, seized));
+    wasUndisturbed && seized !== undefined && (await fillAll(runtime, key, write, seized));
   if (!stored) return invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
 
   try {
@@ -61,15 +124,30 @@ export async function writeValue(
     // Others' L1 still has the old value: queued with all its steps, as any invalidation.
     return invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
   }
-  if (policy.usesL1) fillMemory(runtime.reader.parts, key, ticket, found);
+  if (mayRemember() && policy.usesL1) fillMemory(runtime.reader.parts, key, ticket, write);
   return { acknowledged: true, waitingFor: [] };
 }
 
-function foundFor(
+/**
+ * After a write to the source that failed: it may have been done all the same, so nothing that was
+ * cached before can stay.
+ */
+export async function abandonWrites(
+  runtime: NamespaceRuntime,
+  invalidator: Invalidator,
+  keys: readonly string[],
+): Promise<void> {
+  await invalidator.run([{ target: runtime, keys, stamps: [] }]).catch(() => {
+    // Queued, and the caller is told of the failure itself.
+  });
+}
+
+/** The value of a write as it goes into the tiers. */
+export function writeOf(
   { policy, clock, random }: NamespaceRuntime,
   key: string,
   value: unknown,
-  options: SetOptions,
+  options: Pick<SetOptions, 'tags'>,
 ): Found {
   if (value === undefined) {
     throw new ShardlineError(
@@ -93,13 +171,10 @@ function foundFor(
   };
 }
 
-async function packOrThrow(
-  runtime: NamespaceRuntime,
-  found: Found,
-): Promise<PackedBody | undefined> {
-  if (runtime.levels.length === 0) return undefined;
-  const packed = await pack(runtime.reader.parts, found);
-  if (packed !== undefined) return packed;
+async function packOrThrow(runtime: NamespaceRuntime, write: Found): Promise<Found> {
+  if (runtime.levels.length === 0) return write;
+  const packed = await pack(runtime.reader.parts, write);
+  if (packed !== undefined) return { ...write, packed };
   throw new ShardlineError(
     cacheErrors.CACHE_VALUE_INVALID,
     `A value for namespace '${runtime.name}' cannot be written as ${runtime.policy.codec.name}.`,
@@ -110,9 +185,9 @@ async function packOrThrow(
 async function seizeAll(
   { levels, policy, addresses }: NamespaceRuntime,
   key: string,
-  found: Found,
+  tagNames: readonly string[],
 ): Promise<Seized[] | undefined> {
-  const names = [...policy.template.stampsOf(key), ...found.tagNames];
+  const names = [...policy.template.stampsOf(key), ...tagNames];
   const seized: Seized[] = [];
   try {
     for (const level of levels.toReversed()) {
@@ -143,22 +218,22 @@ async function store(
       policy.store?.(key, value, { signal: stop }),
     );
   } catch (cause) {
-    // It may have been written all the same, so nothing that was cached before can stay.
-    await invalidator.run([{ target: runtime, keys: [key], stamps: [] }]).catch(() => {});
+    await abandonWrites(runtime, invalidator, [key]);
     throw new ShardlineError(cacheErrors.CACHE_STORE_FAILED, `${doing} failed.`, { cause });
   }
 }
 
 /** Fills every tier; false if one refused or could not be reached, or cannot take the value. */
 async function fillAll(
-  { policy, addresses, counters }: NamespaceRuntime,
+  { policy, addresses, counters, reader }: NamespaceRuntime,
   key: string,
   found: Found,
-  packed: PackedBody | undefined,
   seized: readonly Seized[],
 ): Promise<boolean> {
+  if (seized.length === 0) return true;
+  const packed = await pack(reader.parts, found);
+  if (packed === undefined) return false;
   for (const { level, lease, stamps } of seized) {
-    if (packed === undefined) return false;
     if (packed.body.length > level.maxValueBytes) {
       counters.oversizedValues += 1;
       if (!(await takeBack(level, addresses.value(key)))) return false;

@@ -22,6 +22,12 @@ export interface CacheOptions extends PartitionOptions {
   readonly trustAfterRestart?: boolean | undefined;
   /** How long an invalidation's freshness mark is kept for loaders. @default '1m' */
   readonly tombstoneTtl?: Duration | undefined;
+  /**
+   * Asked at each read, for callers who have seen more than this process may have: what it returns is a time
+   * on the monotonic clock, and the read returns nothing that was not proven good since then. `shardline` puts
+   * the beginning of a session here that comes from another process. Undefined asks for nothing.
+   */
+  readonly provenSince?: (() => number | undefined) | undefined;
   /** Told when a tier's breaker opens, probes or closes. */
   readonly onBreaker?:
     | ((event: { tier: string; from: BreakerState; to: BreakerState }) => void)
@@ -57,6 +63,7 @@ export const cacheSchema = v.strictObject({
   l3Timeout: tierTimeout,
   trustAfterRestart: v.optional(v.boolean(), false),
   tombstoneTtl: v.optional(durationOption({ min: '1s', max: '7d' }), '1m'),
+  provenSince: v.optional(anyFunction),
   onBreaker: v.optional(anyFunction),
   clock: v.optional(anyObject),
   random: v.optional(anyFunction),

@@ -58,6 +58,7 @@ export class Cache implements AsyncDisposable {
   readonly #settings: CacheSettings;
   readonly #clock: Clock;
   readonly #random: () => number;
+  readonly #provenSince: () => number | undefined;
   readonly #coarse: CoarseClock;
   readonly #partitions = new Map<string, Partition>();
   readonly #runtimes = new Map<string, NamespaceRuntime>();
@@ -74,6 +75,7 @@ export class Cache implements AsyncDisposable {
     if (this.#rules.faults.length > 0) throw configurationError('createCache', this.#rules.faults);
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
+    this.#provenSince = options.provenSince ?? asksForNothing;
     this.#coarse = new CoarseClock(this.#clock);
     this.#invalidator = new Invalidator(this.#clock);
     this.#open('', options);
@@ -275,6 +277,7 @@ export class Cache implements AsyncDisposable {
       tombstoneMs: this.#settings.tombstoneTtl,
       closing: this.#closing,
       invalidator: this.#invalidator,
+      provenSince: this.#provenSince,
     });
     partition.runtimes.set(name, runtime);
     return runtime;
@@ -317,6 +320,8 @@ export class Cache implements AsyncDisposable {
 export function createCache(options: CacheOptions): Cache {
   return new Cache(options);
 }
+
+function asksForNothing(): undefined {}
 
 function closedError(): ShardlineError {
   return new ShardlineError(coreErrors.CLOSED, 'The cache was closed.');

@@ -12,7 +12,7 @@ import { NAMESPACE_STAMP } from './invalidate/key-template.js';
 import { tagStamp } from './invalidate/tag-stamp.js';
 import { assertKey } from './keys.js';
 import type { Loader, Policy } from './policy.js';
-import { type ReadOptions, SlowRead } from './read/slow-read.js';
+import { isProvenSince, type ReadOptions, SlowRead } from './read/slow-read.js';
 import type { NamespaceRuntime } from './runtime.js';
 import type { AdmittedEntries } from './tiers/memory/admission.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
@@ -106,13 +106,18 @@ export class CacheNamespace<Value = unknown> {
   get(key: CacheKey, options?: GetOptions<Value>): Promise<Value | undefined> {
     const text = typeof key === 'string' ? key : String(key);
     const entry = this.#entries.hit(text);
-    if (entry !== undefined && this.#isGood(entry)) {
+    const sinceMs = this.#runtime.provenSince();
+    if (
+      entry !== undefined &&
+      this.#isGood(entry) &&
+      isProvenSince(this.#coherence, entry, sinceMs)
+    ) {
       this.#counters.l1Hits += 1;
       return Promise.resolve(this.#clone ? structuredClone(entry.value) : entry.value) as Promise<
         Value | undefined
       >;
     }
-    return this.#getSlowly(text, entry, options) as Promise<Value | undefined>;
+    return this.#getSlowly(text, entry, options, sinceMs) as Promise<Value | undefined>;
   }
 
   /** Values in the order of the keys; undefined where one does not exist. */
@@ -133,6 +138,8 @@ export class CacheNamespace<Value = unknown> {
     const text = typeof key === 'string' ? key : String(key);
     const entry = this.#entries.hit(text);
     if (entry === undefined || !this.#isGood(entry)) return this.#peekBehind(text);
+    if (!isProvenSince(this.#coherence, entry, this.#runtime.provenSince())) return undefined;
+    this.#counters.l1Hits += 1;
     return (this.#clone ? structuredClone(entry.value) : entry.value) as Value | undefined;
   }
 
@@ -294,9 +301,10 @@ export class CacheNamespace<Value = unknown> {
     key: string,
     entry: MemoryEntry | undefined,
     options: GetOptions<Value> | undefined,
+    sinceMs: number | undefined,
   ): Promise<unknown> {
     this.#checked(key);
-    const value = await this.#slowRead.get(key, entry, options as ReadOptions | undefined);
+    const value = await this.#slowRead.get(key, entry, options as ReadOptions | undefined, sinceMs);
     return this.#clone ? structuredClone(value) : value;
   }
 

@@ -58,6 +58,10 @@ export interface NamespaceOptions<Value> {
   readonly partition?: string | undefined;
   /** Reads a value from its source on a miss. */
   readonly load?: Loader<Value> | undefined;
+  /**
+   * Runs around every load, whoever gave the loader: to bring a load into a context of its own. @default none
+   */
+  readonly around?: (<T>(load: () => T) => T) | undefined;
   /** Writes a value to its source; needed by `write: 'through'` and `'behind'`. */
   readonly store?: Store<Value> | undefined;
   /**
@@ -134,6 +138,7 @@ export interface Policy<Value = unknown> {
   readonly usesL2: boolean;
   readonly usesL3: boolean;
   readonly load: Loader<Value> | undefined;
+  readonly around: <T>(load: () => T) => T;
   readonly store: Store<Value> | undefined;
   readonly write: 'aside' | 'through' | 'behind';
   readonly behind: BehindPolicy | undefined;
@@ -207,6 +212,7 @@ const schema = v.strictObject({
   ),
   partition: v.optional(v.string()),
   load: v.optional(anyFunction),
+  around: v.optional(anyFunction),
   store: v.optional(anyFunction),
   write: v.optional(v.picklist(['aside', 'through', 'behind']), 'aside'),
   writeBehind: v.optional(behindSchema),
@@ -277,6 +283,7 @@ export function resolvePolicy<Value>(
     usesL2: tiers.includes('l2'),
     usesL3: tiers.includes('l3'),
     load: options.load,
+    around: options.around ?? ((load) => load()),
     store: options.store,
     write: checked.write,
     behind:

@@ -51,13 +51,17 @@ export class SlowRead {
     key: string,
     entry: MemoryEntry | undefined,
     options: ReadOptions | undefined,
+    sinceMs: number | undefined,
   ): Promise<unknown> {
     const ahead = this.#runtime.behind?.newest(key);
     if (ahead !== undefined) {
       this.#counters.behindHits += 1;
       return ahead.value;
     }
-    const usable = entry !== undefined && this.#isUsable(entry) ? entry : undefined;
+    const usable =
+      entry !== undefined && this.#isUsable(entry) && isProvenSince(this.#coherence, entry, sinceMs)
+        ? entry
+        : undefined;
     if (usable !== undefined && this.#canShow(usable, options)) {
       return usable.value;
     }
@@ -66,11 +70,11 @@ export class SlowRead {
     const fallback = usable === undefined ? undefined : foundOf(usable, this.#runtime.clock);
     // Whoever may give up goes the long way at once: the short one has no place to listen.
     if (options?.signal !== undefined || this.#runtime.levels.length === 0) {
-      return this.#readShared(key, cameAtMs, fallback, options, undefined);
+      return this.#readShared(key, cameAtMs, sinceMs, fallback, options, undefined);
     }
-    const glance = await this.#runtime.reader.glance(key);
+    const glance = await this.#runtime.reader.glance(key, sinceMs !== undefined);
     if (glance?.found !== undefined) return glance.found.value;
-    return this.#readShared(key, cameAtMs, fallback, options, glance?.first);
+    return this.#readShared(key, cameAtMs, sinceMs, fallback, options, glance?.first);
   }
 
   /** Whether an entry that needs attention may be shown at all, were it fresh. */
@@ -108,24 +112,27 @@ export class SlowRead {
   async #readShared(
     key: string,
     cameAtMs: number,
+    sinceMs: number | undefined,
     fallback: Found | undefined,
     options: ReadOptions | undefined,
     first: FirstLook | undefined,
   ): Promise<unknown> {
+    const provenFromMs = Math.max(cameAtMs - this.#boundMs, sinceMs ?? Number.NEGATIVE_INFINITY);
+    const mustAsk = sinceMs !== undefined;
     for (let tries = 0; tries < MAX_SHARED_TRIES; tries += 1) {
       const { flights } = this.#runtime;
+      const seen = tries === 0 ? first : undefined;
       const found = await flights.run(
         key,
-        (signal) => this.#attempt(key, signal, fallback, options, tries === 0 ? first : undefined),
-        {
-          signal: options?.signal,
-        },
+        (signal) => this.#attempt(key, signal, fallback, options, seen, mustAsk),
+        { signal: options?.signal },
       );
-      if (found.provenAtMs >= cameAtMs - this.#boundMs) return found.value;
+      if (found.provenAtMs >= provenFromMs) return found.value;
     }
     const { signal } = options ?? {};
     const alone = new SingleFlight<string, Found>();
-    const work = (stop: AbortSignal) => this.#attempt(key, stop, undefined, options, undefined);
+    const work = (stop: AbortSignal) =>
+      this.#attempt(key, stop, undefined, options, undefined, mustAsk);
     return (await alone.run(key, work, { signal })).value;
   }
 
@@ -136,6 +143,7 @@ export class SlowRead {
     fallback: Found | undefined,
     options: ReadOptions | undefined,
     first: FirstLook | undefined,
+    mustAsk: boolean,
   ): Promise<Found> {
     const { policy, clock, failures, reader } = this.#runtime;
     if (this.#runtime.isClosed()) return Promise.reject(closedError(this.#policy.name));
@@ -155,6 +163,7 @@ export class SlowRead {
         failures,
         load,
         first,
+        mustAsk,
         onStale: showStale,
       });
       attempt.stale = fallback;
@@ -202,6 +211,15 @@ export class SlowRead {
     const attempt = new Attempt({ policy, clock, failures, load, signal, mayFill: false });
     return (await reader.read(key, attempt)).value;
   }
+}
+
+/** Whether an entry is known to have been good at a time, by itself or by what was heard since. */
+export function isProvenSince(
+  coherence: Coherence,
+  entry: MemoryEntry,
+  sinceMs: number | undefined,
+): boolean {
+  return sinceMs === undefined || entry.goodAsOfMs >= sinceMs || coherence.asOfMs >= sinceMs;
 }
 
 function foundOf(entry: MemoryEntry, clock: Clock): Found {

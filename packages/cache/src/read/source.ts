@@ -55,7 +55,7 @@ export class Source {
     try {
       return await withDeadline(
         { timeoutMs: policy.loadTimeoutMs, clock, signal, doing },
-        async (stop) => load(key, { signal: stop, freshness }),
+        async (stop) => policy.around(() => load(key, { signal: stop, freshness })),
       );
     } catch (error) {
       if (signal.aborted) throw error;

@@ -9,6 +9,7 @@ import { asPgClient, type Connection, whenQuiet } from './node/connection.js';
 import type { Node } from './node/node.js';
 import type { QueryOptions, ReplicaPoolOptions } from './options.js';
 import { PoolSession } from './pool-session.js';
+import { teachQueryOptions } from './raw-client.js';
 import { releaseOnce } from './releasing.js';
 import type { RouteTarget } from './route/decide.js';
 import { failSubmittable, RoutedClient } from './routed-client.js';
@@ -88,7 +89,13 @@ export class ReplicaPool extends BasePool {
       clock: systemClock,
       random: Math.random,
     };
-    this.#cluster = new Cluster({ owner: this, context, events: (node) => this.#eventsOf(node) });
+    this.#cluster = new Cluster({
+      owner: this,
+      context,
+      events: (node) => this.#eventsOf(node),
+      onRouted: ({ node, reason }, { kind }) =>
+        this.options.log?.(`a ${kind} goes to ${node.name}: ${reason}`),
+    });
     this.#nodes = [...this.#cluster.nodes.values()];
     const { router, observer } = this.#cluster;
     this.#executor = new Executor({ settings, router, clock: systemClock, observer });
@@ -279,7 +286,7 @@ export class ReplicaPool extends BasePool {
 
   #targeted(target: RouteTarget): TargetedPool {
     return new TargetedPool({
-      run: (call) => this.#run({ target, ...call }),
+      run: (call) => this.#run({ ...call, target: call.target ?? target }),
       lend: () => this.#lend(target),
     });
   }
@@ -324,12 +331,14 @@ export class ReplicaPool extends BasePool {
   async #routeOf({ statement, ...options }: QueryCall): Promise<Route> {
     const { router } = this.#cluster;
     const request = this.#requestFor(statement.text, options);
-    return router.tryRoute(request) ?? (await router.route(request));
+    return router.tryRoute(request, systemClock.monotonicMs()) ?? (await router.route(request));
   }
 
   #requestFor(text: string, { target, signal }: QueryOptions): RouteRequest {
+    const { router } = this.#cluster;
     return {
-      statement: this.#cluster.router.classify(text),
+      statement: router.classify(text),
+      session: router.session(),
       target,
       signal,
       avoid: new Set<string>(),
@@ -345,6 +354,8 @@ export class ReplicaPool extends BasePool {
     if (this.#nodes.length > 1 || currentSession(this) !== undefined)
       return this.#lendRouted(target);
     const connection = node.pool.tryAcquire() ?? (await node.pool.acquire());
+    const { router } = this.#cluster;
+    teachQueryOptions(connection, { node, router, settings: this.#settings, clock: systemClock });
     const client = asPgClient(connection.client);
     client.release = releaseOnce(node.pool, connection);
     return client;
@@ -393,7 +404,6 @@ export class ReplicaPool extends BasePool {
         const report: LeakReport = { node, heldMs, stack, client: clientOf(connection) };
         (this as unknown as EventEmitter).emit('leak', report);
       },
-      routed: ({ reason }, { kind }) => this.options.log?.(`a ${kind} goes to ${node}: ${reason}`),
     };
   }
 }

@@ -5,8 +5,12 @@ import { coreErrors, ShardlineError } from './errors.js';
 /**
  * Waiters in order of arrival, never more than a limit, each with a deadline and a signal of its own.
  *
- * A doubly linked list, since a waiter leaves from the middle when its time is up, and a full queue
+ * A doubly linked list, since a waiter leaves from the middle when its caller gives up, and a full queue
  * of thousands must not be searched for it. A waiter is handed its value or its error exactly once.
+ *
+ * All waiters share one timer, set to the earliest deadline: nearly all are served long before theirs, and a timer
+ * for each costs more than the rest of the wait. It may fire for one that has been served; then it finds
+ * nobody due and is set anew. While somebody waits it keeps the process running, and is called off with the last.
  */
 export interface BoundedQueueOptions {
   /** Most waiters at a time. */
@@ -23,6 +27,8 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
   /** Makes the error of a wait that ran out, where the owner has more to tell. */
   readonly onTimeout?: () => Error;
+  /** The clock's monotonic time, if the caller has just read it. */
+  readonly nowMs?: number;
 }
 
 interface Waiter<Value> {
@@ -30,8 +36,9 @@ interface Waiter<Value> {
   reject(error: Error): void;
   previous: Waiter<Value> | undefined;
   next: Waiter<Value> | undefined;
-  timer: ScheduledCall | undefined;
-  unlisten: () => void;
+  readonly deadlineMs: number;
+  readonly options: WaitOptions;
+  unlisten: (() => void) | undefined;
 }
 
 /** A bounded first-in, first-out queue of waiters for values of one kind. */
@@ -40,6 +47,8 @@ export class BoundedQueue<Value> {
   #head: Waiter<Value> | undefined;
   #tail: Waiter<Value> | undefined;
   #size = 0;
+  #timer: ScheduledCall | undefined;
+  #timerDueMs = Number.POSITIVE_INFINITY;
 
   constructor(options: BoundedQueueOptions) {
     this.#options = { clock: systemClock, ...options };
@@ -61,24 +70,20 @@ export class BoundedQueue<Value> {
       return Promise.reject(abortedError(doing, options.signal.reason));
     }
     if (this.#size >= limit) return Promise.reject(this.#fullError());
+    const { timeoutMs, nowMs = clock.monotonicMs() } = options;
     return new Promise<Value>((resolve, reject) => {
       const waiter: Waiter<Value> = {
         resolve,
         reject,
         previous: undefined,
         next: undefined,
-        timer: undefined,
-        unlisten: () => {},
+        deadlineMs: nowMs + timeoutMs,
+        options,
+        unlisten: undefined,
       };
       this.#append(waiter);
-      if (Number.isFinite(options.timeoutMs)) {
-        const onTime = () =>
-          this.#settle(waiter)?.reject(
-            options.onTimeout?.() ?? deadlineError(doing, options.timeoutMs),
-          );
-        waiter.timer = clock.schedule(options.timeoutMs, onTime, true);
-      }
-      this.#listen(waiter, options.signal);
+      if (waiter.deadlineMs < this.#timerDueMs) this.#ring(waiter.deadlineMs, timeoutMs);
+      if (options.signal !== undefined) this.#listen(waiter, options.signal);
     });
   }
 
@@ -103,8 +108,37 @@ export class BoundedQueue<Value> {
     while (this.rejectFirst(error));
   }
 
-  #listen(waiter: Waiter<Value>, signal: AbortSignal | undefined): void {
-    if (signal === undefined) return;
+  #ring(dueMs: number, delayMs: number): void {
+    this.#timer?.cancel();
+    this.#timerDueMs = dueMs;
+    this.#timer = this.#options.clock.schedule(Math.max(0, delayMs), () => this.#onTime(), true);
+  }
+
+  /** Sends away whose time is up, and sets the timer to whose is next. */
+  #onTime(): void {
+    const { doing, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (let waiter = this.#head; waiter !== undefined; ) {
+      const { next, deadlineMs, options } = waiter;
+      if (deadlineMs > nowMs) nextMs = Math.min(nextMs, deadlineMs);
+      else {
+        const error = options.onTimeout?.() ?? deadlineError(doing, options.timeoutMs);
+        this.#settle(waiter)?.reject(error);
+      }
+      waiter = next;
+    }
+    this.#silence();
+    if (nextMs < Number.POSITIVE_INFINITY) this.#ring(nextMs, nextMs - nowMs);
+  }
+
+  #silence(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#timerDueMs = Number.POSITIVE_INFINITY;
+  }
+
+  #listen(waiter: Waiter<Value>, signal: AbortSignal): void {
     const onAbort = () =>
       this.#settle(waiter)?.reject(abortedError(this.#options.doing, signal.reason));
     signal.addEventListener('abort', onAbort, { once: true });
@@ -129,8 +163,8 @@ export class BoundedQueue<Value> {
     waiter.previous = undefined;
     waiter.next = undefined;
     this.#size -= 1;
-    waiter.timer?.cancel();
-    waiter.unlisten();
+    if (this.#size === 0) this.#silence();
+    waiter.unlisten?.();
     return waiter;
   }
 

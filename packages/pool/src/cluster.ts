@@ -29,15 +29,15 @@ export interface ClusterOptions {
   readonly owner: object;
   readonly context: NodeContext;
   readonly events: (node: string) => PoolEvents;
+  /** Where each statement goes, before it is sent. */
+  readonly onRouted: (route: Route, statementClass: StatementClass) => void;
 }
 
 /** What the pool itself wants to hear. */
 export type PoolEvents = Pick<
   NodePoolEvents,
   'connected' | 'acquired' | 'released' | 'removed' | 'broke' | 'leaked'
-> & {
-  readonly routed: (route: Route, statementClass: StatementClass) => void;
-};
+>;
 
 const CATALOG_TIMEOUT_MS = 10_000;
 /** Faults with which nothing that is under way on a server is waited for. */
@@ -89,7 +89,7 @@ export class Cluster {
     });
     this.router = this.#makeRouter();
     this.observer = {
-      started: (route, statementClass) => this.#onStarted(route, statementClass),
+      started: (route, statementClass, nowMs) => this.#onStarted(route, statementClass, nowMs),
       ended: (route, outcome) => this.#onEnded(route, outcome),
       streaming: ({ node, isReplica }) =>
         currentSession(this.#options.owner)?.beginsOn(node.name, isReplica) ?? (() => {}),
@@ -200,16 +200,17 @@ export class Cluster {
   #makeRouter(): Router {
     const { settings } = this.#options.context;
     const { classifier } = this.#classify;
+    const session = () => currentSession(this.#options.owner);
     if (this.nodes.size === 1) {
-      return new SingleRouter(this.declared, settings.pipelining ? classifier : undefined);
+      return new SingleRouter(this.declared, session, settings.pipelining ? classifier : undefined);
     }
     return new ReplicaRouter({
       nodes: this.nodes,
       classifier,
       monitor: this.monitor,
       balancer: this.#balancer,
-      ejected: () => this.ejection.ejected(this.#clock.monotonicMs()),
-      session: () => currentSession(this.#options.owner),
+      ejected: (nowMs) => this.ejection.ejected(nowMs),
+      session,
       reads: settings.reads,
       replicaWaitMs: settings.replicaWaitMs,
       clock: this.#clock,
@@ -235,17 +236,16 @@ export class Cluster {
     }
   }
 
-  #onStarted(route: Route, statementClass: StatementClass): void {
+  #onStarted(route: Route, statementClass: StatementClass, nowMs: number): void {
     const { name } = route.node;
-    if (route.isReplica) this.ejection.started(name, this.#clock.monotonicMs());
+    if (route.isReplica) this.ejection.started(name, nowMs);
     this.#balancer.started(name);
-    this.#options.events(name).routed(route, statementClass);
+    this.#options.onRouted(route, statementClass);
   }
 
   #onEnded(route: Route, outcome: AttemptOutcome): void {
     const { name } = route.node;
-    const now = this.#clock.monotonicMs();
-    const { error, durationMs, recovery, statementClass } = outcome;
+    const { error, durationMs, recovery, statementClass, session, endedAtMs: now } = outcome;
     const isServersFault = error !== undefined && isFaultOfServer(error);
     if (error === undefined || isServersFault) {
       this.#balancer.finished(name, durationMs, isServersFault, now);
@@ -257,13 +257,13 @@ export class Cluster {
     if (recovery !== undefined) count(this.counters.recoveries, recovery);
     if (error !== undefined && isLoss(error)) this.monitor.noteConnectionLost(name);
     if (codeOf(error) === '25006') this.#onReadOnly(route, outcome, statementClass);
-    this.#noteInSession(route, error);
+    if (session !== undefined) noteInSession(session, route, error);
     if (this.telemetry.isMeasuring) {
       count(
         this.counters.routes,
         `${name}|${route.isReplica ? 'replica' : 'primary'}|${route.reason}`,
       );
-      if (statementClass.kind === 'read' && currentSession(this.#options.owner) !== undefined) {
+      if (statementClass.kind === 'read' && session !== undefined) {
         count(this.counters.sessionReads, route.isReplica ? 'replica' : 'primary');
       }
       this.telemetry.record('db.client.operation.duration', durationMs / 1000, {
@@ -278,14 +278,6 @@ export class Cluster {
     else this.monitor.noteReadOnlyError(route.node.name);
   }
 
-  #noteInSession(route: Route, error: unknown): void {
-    const session = currentSession(this.#options.owner);
-    // An error proves nothing seen, save that a cut-off write may have been committed.
-    if (session === undefined || (error !== undefined && !isUnknown(error))) return;
-    if (route.isReplica) session.didOnReplica(route.node.name);
-    else session.didOnPrimary(route.node.name);
-  }
-
   #eventsOf(name: string): NodePoolEvents {
     const { counters } = this;
     const own = this.#options.events(name);
@@ -294,13 +286,17 @@ export class Cluster {
       connected: (connection: Connection, durationMs: number) => {
         // A metrics SDK may have been registered after the pool was made.
         this.telemetry.refresh();
-        if (this.telemetry.isMeasuring) {
-          this.telemetry.record('db.client.connection.create_time', durationMs / 1000, {
-            'db.client.connection.pool.name': name,
-          });
-        }
+        if (this.telemetry.isMeasuring) this.#record('create_time', durationMs, name);
         own.connected(connection, durationMs);
       },
+      released: (error, connection, heldMs) => {
+        if (this.telemetry.isMeasuring) this.#record('use_time', heldMs, name);
+        own.released(error, connection, heldMs);
+      },
+      waited: (durationMs) => {
+        if (this.telemetry.isMeasuring) this.#record('wait_time', durationMs, name);
+      },
+      isMeasuring: () => this.telemetry.isMeasuring,
       broke: (error, connection, wasIdle) => {
         counters.brokenConnections += 1;
         this.monitor.noteConnectionLost(name);
@@ -325,6 +321,12 @@ export class Cluster {
     };
   }
 
+  #record(what: 'create_time' | 'wait_time' | 'use_time', durationMs: number, node: string): void {
+    this.telemetry.record(`db.client.connection.${what}`, durationMs / 1000, {
+      'db.client.connection.pool.name': node,
+    });
+  }
+
   /** A server that answers: the primary, else any. */
   #anyNode(): Node {
     const { primary, replicas } = this.monitor.state;
@@ -336,6 +338,13 @@ export class Cluster {
     if (node === undefined) throw new Error(`No server is called '${name}'.`);
     return node;
   }
+}
+
+function noteInSession(session: Session, route: Route, error: unknown): void {
+  // An error proves nothing seen, save that a cut-off write may have been committed.
+  if (error !== undefined && !isUnknown(error)) return;
+  if (route.isReplica) session.didOnReplica(route.node.name);
+  else session.didOnPrimary(route.node.name);
 }
 
 /** Whether an error says that the server or the way to it is at fault, and not the statement. */

@@ -138,17 +138,24 @@ export class LateBinding {
     avoid: ReadonlySet<string>,
     failures: number,
   ) {
-    const { clock, observer, settings } = this.#options;
+    const { clock, observer, router, settings } = this.#options;
     const bound = await this.#bind(call, found, avoid, target);
     const { route, connection } = bound;
     const wasInTransaction = connection.isInTransaction;
     const startedAtMs = clock.monotonicMs();
-    observer.started(route, found);
+    observer.started(route, found, startedAtMs);
     this.#onRoute?.(route);
     const report = (error: unknown, recovery?: ReturnType<typeof recover>) => {
-      const durationMs = clock.monotonicMs() - startedAtMs;
-      const { text } = call.statement;
-      observer.ended(route, { statementClass: found, text, durationMs, error, recovery });
+      const endedAtMs = clock.monotonicMs();
+      observer.ended(route, {
+        statementClass: found,
+        text: call.statement.text,
+        durationMs: endedAtMs - startedAtMs,
+        endedAtMs,
+        session: router.session(),
+        error,
+        recovery,
+      });
     };
     try {
       const result = await this.#execute(bound, call, found, wasInTransaction);
@@ -210,13 +217,14 @@ export class LateBinding {
     const keepsPrimary = current !== undefined && !current.route.isReplica;
     const request = {
       statement: found,
+      session: router.session(),
       target: target ?? (keepsPrimary ? 'primary' : this.#options.target),
       signal: call.signal,
       avoid: new Set(avoid),
       deadlineMs: clock.monotonicMs() + settings.failoverTimeoutMs,
     };
     for (let failures = 1; ; failures += 1) {
-      const route = router.tryRoute(request) ?? (await router.route(request));
+      const route = router.tryRoute(request, clock.monotonicMs()) ?? (await router.route(request));
       if (
         current !== undefined &&
         route.node === current.route.node &&
@@ -238,11 +246,15 @@ export class LateBinding {
   }
 
   #reportRefused(route: Route, statementClass: StatementClass, error: unknown): void {
-    this.#options.observer.started(route, statementClass);
-    this.#options.observer.ended(route, {
+    const { clock, observer, router } = this.#options;
+    const nowMs = clock.monotonicMs();
+    observer.started(route, statementClass, nowMs);
+    observer.ended(route, {
       statementClass,
       text: '',
       durationMs: 0,
+      endedAtMs: nowMs,
+      session: router.session(),
       error,
       recovery: 'elsewhere',
     });
@@ -270,10 +282,11 @@ export class LateBinding {
 
   #mustStay(bound: Bound, found: StatementClass, target: RouteTarget | undefined): boolean {
     const { connection, route } = bound;
+    const { router, settings } = this.#options;
     if (this.#isPinned || connection.isInTransaction) return true;
     if (!connection.isAlive) return false;
     if (target !== undefined) return false;
-    if (this.#options.router.isInSession) return false;
+    if (settings.nodes.length > 1 && router.session() !== undefined) return false;
     if (!route.isReplica) return true;
     return found.kind === 'read' || found.kind === 'begin-read-only';
   }

@@ -116,9 +116,9 @@ export interface ReplicaPoolOptions extends Omit<pg.PoolConfig, 'Client' | 'onCo
 /** What one query may say for itself, beside what `pg` takes. */
 export interface QueryOptions {
   /** Where it runs, over any rule: `'primary'`, `'replica'` or `{ node: 'db-2:5432' }`. */
-  readonly target?: RouteTarget;
+  readonly target?: RouteTarget | undefined;
   /** Gives it up: the server is told to cancel it. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const text = v.optional(v.string());

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import { type Duration, durationMs, systemClock } from '@shardline/core';
+import { type Duration, durationMs, systemClock, withDeadline } from '@shardline/core';
 import pg from 'pg';
 import { Cluster, type PoolEvents } from './cluster.js';
 import { poolError } from './errors.js';
@@ -9,10 +9,11 @@ import { asPgClient, type Connection, whenQuiet } from './node/connection.js';
 import type { Node } from './node/node.js';
 import type { QueryOptions, ReplicaPoolOptions } from './options.js';
 import { PoolSession, type SessionBeginning, type SessionPosition } from './pool-session.js';
+import { teachQueryOptions } from './raw-client.js';
 import { releaseOnce } from './releasing.js';
 import type { RouteTarget } from './route/decide.js';
 import { failSubmittable, RoutedClient } from './routed-client.js';
-import type { Route } from './router.js';
+import type { Route, RouteExplanation, RouteRequest } from './router.js';
 import { currentSession } from './session/current-session.js';
 import { type PoolSettings, resolveSettings } from './settings.js';
 import { answer, type QueryCall, readQueryCall } from './statement-arguments.js';
@@ -89,7 +90,13 @@ export class ReplicaPool extends BasePool {
       clock: systemClock,
       random: Math.random,
     };
-    this.#cluster = new Cluster({ owner: this, context, events: (node) => this.#eventsOf(node) });
+    this.#cluster = new Cluster({
+      owner: this,
+      context,
+      events: (node) => this.#eventsOf(node),
+      onRouted: ({ node, reason }, { kind }) =>
+        this.options.log?.(`a ${kind} goes to ${node.name}: ${reason}`),
+    });
     this.#nodes = [...this.#cluster.nodes.values()];
     const { router, observer } = this.#cluster;
     this.#executor = new Executor({ settings, router, clock: systemClock, observer });
@@ -212,6 +219,36 @@ export class ReplicaPool extends BasePool {
     await this.#cluster.start();
   }
 
+  /**
+   * Where a statement would go at this moment, and why. The statement is not sent.
+   *
+   * Waits until the servers' roles are known, no longer than `failoverTimeout`.
+   *
+   * @throws ShardlineError `POOL_ENDED`, `ABORTED`; `POOL_NO_REPLICA` for a target that is not known.
+   * @example
+   * ```ts
+   * import { ReplicaPool } from '@shardline/pool';
+   *
+   * declare const pool: ReplicaPool;
+   * const { role, nodes, reason } = await pool.explain('SELECT stake FROM bet FOR UPDATE');
+   * // 'primary', ['db-1:5432'], 'a locking clause'
+   * ```
+   */
+  async explain(text: string, options: QueryOptions = {}): Promise<RouteExplanation> {
+    if (this.#ending !== undefined) throw endedError();
+    this.#begin();
+    const { failoverTimeoutMs: timeoutMs } = this.#settings;
+    const doing = 'Learning the roles of the servers';
+    // A cluster without a primary has an explanation too.
+    const starting = this.#cluster.start().catch(() => {});
+    await withDeadline({ timeoutMs, signal: options.signal, doing }, () => starting).catch(
+      (error: unknown) => {
+        if (options.signal?.aborted) throw error;
+      },
+    );
+    return this.#cluster.router.explain(this.#requestFor(text, options));
+  }
+
   /** How the pool and its servers do, from what is known. */
   health(): PoolHealth {
     return healthOf(this.#cluster);
@@ -280,7 +317,7 @@ export class ReplicaPool extends BasePool {
 
   #targeted(target: RouteTarget): TargetedPool {
     return new TargetedPool({
-      run: (call) => this.#run({ target, ...call }),
+      run: (call) => this.#run({ ...call, target: call.target ?? target }),
       lend: () => this.#lend(target),
     });
   }
@@ -322,16 +359,22 @@ export class ReplicaPool extends BasePool {
     return submittable;
   }
 
-  async #routeOf({ statement, target, signal }: QueryCall): Promise<Route> {
+  async #routeOf({ statement, ...options }: QueryCall): Promise<Route> {
     const { router } = this.#cluster;
-    const request = {
-      statement: router.classify(statement.text),
+    const request = this.#requestFor(statement.text, options);
+    return router.tryRoute(request, systemClock.monotonicMs()) ?? (await router.route(request));
+  }
+
+  #requestFor(text: string, { target, signal }: QueryOptions): RouteRequest {
+    const { router } = this.#cluster;
+    return {
+      statement: router.classify(text),
+      session: router.session(),
       target,
       signal,
       avoid: new Set<string>(),
       deadlineMs: systemClock.monotonicMs() + this.#settings.failoverTimeoutMs,
     };
-    return router.tryRoute(request) ?? (await router.route(request));
   }
 
   async #lend(target?: RouteTarget): Promise<pg.PoolClient> {
@@ -342,6 +385,8 @@ export class ReplicaPool extends BasePool {
     if (this.#nodes.length > 1 || currentSession(this) !== undefined)
       return this.#lendRouted(target);
     const connection = node.pool.tryAcquire() ?? (await node.pool.acquire());
+    const { router } = this.#cluster;
+    teachQueryOptions(connection, { node, router, settings: this.#settings, clock: systemClock });
     const client = asPgClient(connection.client);
     client.release = releaseOnce(node.pool, connection);
     return client;
@@ -390,7 +435,6 @@ export class ReplicaPool extends BasePool {
         const report: LeakReport = { node, heldMs, stack, client: clientOf(connection) };
         (this as unknown as EventEmitter).emit('leak', report);
       },
-      routed: ({ reason }, { kind }) => this.options.log?.(`a ${kind} goes to ${node}: ${reason}`),
     };
   }
 }

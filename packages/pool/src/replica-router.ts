@@ -11,7 +11,7 @@ import { poolError } from './errors.js';
 import type { Node } from './node/node.js';
 import type { Balancer } from './route/balancer.js';
 import { decideRoute, type RouteDecision } from './route/decide.js';
-import type { Route, RouteRequest, Router } from './router.js';
+import type { Route, RouteExplanation, RouteRequest, Router } from './router.js';
 import type { Session } from './session/session.js';
 import { proveSnapshot } from './session/snapshot-proof.js';
 import type { TopologyMonitor } from './topology/monitor.js';
@@ -30,7 +30,7 @@ export interface ReplicaRouterOptions {
   readonly classifier: Classifier;
   readonly monitor: TopologyMonitor;
   readonly balancer: Balancer;
-  readonly ejected: () => ReadonlySet<string>;
+  readonly ejected: (nowMs: number) => ReadonlySet<string>;
   readonly session: () => Session | undefined;
   readonly reads: 'replica' | 'primary';
   readonly replicaWaitMs: number;
@@ -51,25 +51,42 @@ export class ReplicaRouter implements Router {
     return this.#options.classifier.classify(text);
   }
 
-  get isInSession(): boolean {
-    return this.#options.session() !== undefined;
+  session(): Session | undefined {
+    return this.#options.session();
   }
 
-  tryRoute(request: RouteRequest): Route | undefined {
-    return this.#follow(this.#decide(request, this.#options.session(), false));
+  tryRoute(request: RouteRequest, nowMs: number): Route | undefined {
+    return this.#follow(this.#decide(request, false, nowMs), nowMs);
   }
 
   async route(request: RouteRequest): Promise<Route> {
-    const session = this.#options.session();
+    const { session, signal } = request;
     let hasWaited = false;
     for (;;) {
-      const { signal } = request;
       if (signal?.aborted) throw abortedError('The statement', signal.reason);
-      const decision = this.#decide(request, session, hasWaited);
-      const route = this.#follow(decision);
+      const nowMs = this.#options.clock.monotonicMs();
+      const decision = this.#decide(request, hasWaited, nowMs);
+      const route = this.#follow(decision, nowMs);
       if (route !== undefined) return route;
       if (decision.to === 'wait-for-position') hasWaited = true;
       await this.#prepare(decision, request, session);
+    }
+  }
+
+  explain(request: RouteRequest): RouteExplanation {
+    const decision = this.#decide(request, false, this.#options.clock.monotonicMs());
+    const { reason } = decision;
+    const statement = request.statement.kind;
+    switch (decision.to) {
+      case 'primary':
+        return { statement, role: 'primary', nodes: [decision.node], reason };
+      case 'replicas':
+      case 'wait-for-position':
+        return { statement, role: 'replica', nodes: decision.nodes, reason };
+      case 'prove-snapshot':
+        return { statement, role: 'primary', nodes: [decision.node], reason };
+      default:
+        return { statement, role: 'none', nodes: [], reason };
     }
   }
 
@@ -164,9 +181,9 @@ export class ReplicaRouter implements Router {
   }
 
   #decide(
-    { statement, target, avoid }: RouteRequest,
-    session: Session | undefined,
+    { statement, session, target, avoid }: RouteRequest,
     hasWaited: boolean,
+    nowMs: number,
   ): RouteDecision {
     const { monitor, ejected, reads } = this.#options;
     return decideRoute({
@@ -174,18 +191,17 @@ export class ReplicaRouter implements Router {
       target,
       session: session?.view,
       topology: monitor.state,
-      ejected: ejected(),
+      ejected: ejected(nowMs),
       avoid,
       reads,
       hasWaited,
     });
   }
 
-  #follow(decision: RouteDecision): Route | undefined {
+  #follow(decision: RouteDecision, nowMs: number): Route | undefined {
     if (decision.to === 'primary') return this.#routeTo(decision.node, false, decision.reason);
     if (decision.to !== 'replicas') return undefined;
-    const { balancer, clock } = this.#options;
-    const name = balancer.pick(decision.nodes, clock.monotonicMs());
+    const name = this.#options.balancer.pick(decision.nodes, nowMs);
     return name === undefined ? undefined : this.#routeTo(name, true, decision.reason);
   }
 

@@ -1,9 +1,10 @@
 import type { ShardlineError } from '@shardline/core';
 import type { Classifier } from './classify/statement.js';
-import type { StatementClass } from './classify/statement-class.js';
+import type { StatementClass, StatementKind } from './classify/statement-class.js';
 import { poolError } from './errors.js';
 import type { Node } from './node/node.js';
 import type { RouteTarget } from './route/decide.js';
+import type { Session } from './session/session.js';
 
 /** Where a statement goes, and why. */
 export interface Route {
@@ -12,13 +13,26 @@ export interface Route {
   readonly reason: string;
 }
 
+/** Where a statement would go at this moment, and why. */
+export interface RouteExplanation {
+  /** What the statement is, as far as it was asked; with one server nobody has to ask. */
+  readonly statement: StatementKind;
+  /** `none`: there is no server for it at present. */
+  readonly role: 'primary' | 'replica' | 'none';
+  /** The server, or those among which the balancer picks one. */
+  readonly nodes: readonly string[];
+  readonly reason: string;
+}
+
 /** What a statement asks of the router. */
 export interface RouteRequest {
   readonly statement: StatementClass;
+  /** The session that the statement belongs to, taken from where its caller stands. */
+  readonly session: Session | undefined;
   target: RouteTarget | undefined;
   readonly signal: AbortSignal | undefined;
   /** Servers at which this statement has failed already. */
-  readonly avoid: ReadonlySet<string>;
+  avoid: ReadonlySet<string>;
   /** Monotonic time at which the caller is to be answered. */
   readonly deadlineMs: number;
 }
@@ -26,11 +40,13 @@ export interface RouteRequest {
 /** Finds the server for each statement. */
 export interface Router {
   classify(text: string): StatementClass;
-  /** Whether the caller is in a session, whose floor may rise between any two statements. */
-  readonly isInSession: boolean;
+  /** The session that whoever asks is in: its floor may rise between any two statements. */
+  session(): Session | undefined;
   /** The server, if it is known without waiting. */
-  tryRoute(request: RouteRequest): Route | undefined;
+  tryRoute(request: RouteRequest, nowMs: number): Route | undefined;
   route(request: RouteRequest): Promise<Route>;
+  /** What `route` would find, without waiting for anything. */
+  explain(request: RouteRequest): RouteExplanation;
 }
 
 /** One server and no choice. */
@@ -39,16 +55,17 @@ export class SingleRouter implements Router {
   readonly #classifier: Classifier | undefined;
   readonly #route: Route;
 
-  /** A classifier is given where something depends on its answer: reads that share connections. */
-  constructor(node: Node, classifier?: Classifier) {
+  readonly session: () => Session | undefined;
+
+  /**
+   * @param session what is done on the only server is told to the session, though it has nowhere to go back to.
+   * @param classifier given where something depends on its answer: reads that share connections.
+   */
+  constructor(node: Node, session: () => Session | undefined, classifier?: Classifier) {
     this.#node = node;
+    this.session = session;
     this.#classifier = classifier;
     this.#route = { node, isReplica: false, reason: 'the only server' };
-  }
-
-  /** With one server there is nothing that a session could go back to. */
-  get isInSession(): boolean {
-    return false;
   }
 
   classify(text: string): StatementClass {
@@ -64,6 +81,16 @@ export class SingleRouter implements Router {
 
   route(request: RouteRequest): Promise<Route> {
     return Promise.resolve(this.tryRoute(request));
+  }
+
+  explain(request: RouteRequest): RouteExplanation {
+    const { node, reason } = this.tryRoute(request);
+    return {
+      statement: request.statement.kind,
+      role: 'primary',
+      nodes: [node.name],
+      reason,
+    };
   }
 }
 

@@ -25,6 +25,8 @@ export function readQueryCall(query: unknown, values: unknown, callback: unknown
       statement: { text: query, query, values: list },
       callback: given as QueryCallback | undefined,
       submittable: undefined,
+      target: undefined,
+      signal: undefined,
     };
   }
   const config = query as pg.QueryConfig & QueryOptions & { submit?: unknown; callback?: unknown };
@@ -34,8 +36,8 @@ export function readQueryCall(query: unknown, values: unknown, callback: unknown
     statement: { text: textOf(config), query: config, values: list ?? undefined },
     callback: (given ?? (isSubmittable ? undefined : config.callback)) as QueryCallback | undefined,
     submittable: isSubmittable ? (config as unknown as pg.Submittable) : undefined,
-    ...(target === undefined ? {} : { target }),
-    ...(signal === undefined ? {} : { signal }),
+    target,
+    signal,
   };
 }
 

@@ -93,6 +93,29 @@ test('metrics follow the conventions for connection pools, one series per server
   );
 });
 
+test('how long callers wait for a connection and hold one is measured', async () => {
+  await using narrow = new ReplicaPool({
+    primary: { connectionString: primary.url, name: 'narrow' },
+    max: 1,
+  });
+  const client = await narrow.connect();
+  const waiting = narrow.query('SELECT 1');
+  expect(narrow.waitingCount).toBe(1);
+  client.release();
+  await waiting;
+  const found = await collect();
+  const of = (what: string) =>
+    found
+      .get(`db.client.connection.${what}`)
+      ?.filter((point) => JSON.stringify(point.attributes).includes('narrow'))
+      .map(({ value }) => value as { count: number; sum: number });
+  for (const what of ['wait_time', 'use_time']) {
+    expect(of(what)).toEqual([expect.objectContaining({ count: 2 })]);
+    expect(of(what)?.[0]?.sum).toBeGreaterThan(0);
+  }
+  expect(of('idle.max')).toEqual([1]);
+});
+
 test('spans say where a statement went and why, and carry no values', async () => {
   spans.reset();
   await pool.query('SELECT $1::text AS secret', ['hunter2']);

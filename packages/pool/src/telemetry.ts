@@ -59,6 +59,18 @@ const RECORDED: readonly RecordedMetric[] = [
     bounds: SECONDS,
   },
   {
+    name: 'db.client.connection.wait_time',
+    unit: 's',
+    description: 'The time it took to obtain an open connection from the pool.',
+    bounds: SECONDS,
+  },
+  {
+    name: 'db.client.connection.use_time',
+    unit: 's',
+    description: 'The time between borrowing a connection and returning it to the pool.',
+    bounds: SECONDS,
+  },
+  {
     name: 'db.client.operation.duration',
     unit: 's',
     description: 'Duration of statements, the wait for a connection included.',
@@ -118,6 +130,12 @@ function connectionMetrics(
       '{connection}',
       'Connections that are kept open.',
       () => settings.min,
+    ),
+    perNode(
+      'db.client.connection.idle.max',
+      '{connection}',
+      'Most idle connections: all that are open may be.',
+      () => settings.max,
     ),
     perNode(
       'db.client.connection.pending_requests',

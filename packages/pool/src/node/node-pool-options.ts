@@ -30,7 +30,11 @@ export interface NodePoolOptions {
 export interface NodePoolEvents {
   connected(connection: Connection, durationMs: number): void;
   acquired(connection: Connection): void;
-  released(error: Error | boolean | undefined, connection: Connection): void;
+  released(error: Error | boolean | undefined, connection: Connection, heldMs: number): void;
+  /** A caller was given a connection after so long. */
+  waited(durationMs: number): void;
+  /** Whether anybody wants to know how long callers wait. */
+  isMeasuring(): boolean;
   removed(connection: Connection): void;
   /** A connection broke; whether it was idle then. */
   broke(error: Error, connection: Connection, wasIdle: boolean): void;

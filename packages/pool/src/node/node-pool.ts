@@ -1,9 +1,14 @@
-import { BoundedQueue, type ScheduledCall, type ShardlineError } from '@shardline/core';
-import { messageOf, poolError } from '../errors.js';
+import { BoundedQueue, type ShardlineError } from '@shardline/core';
+import { poolError } from '../errors.js';
+import { acquireTimeout } from './acquire-timeout.js';
 import type { Connection } from './connection.js';
+import { watchConnection } from './connection-watch.js';
 import { DialCrew } from './dial-crew.js';
+import { Farewell } from './farewell.js';
 import type { AcquireOptions, NodePoolCounts, NodePoolOptions } from './node-pool-options.js';
 import { settle } from './settle.js';
+import { answers } from './sign-of-life.js';
+import { Sweep } from './sweep.js';
 
 /**
  * The connections of one server: lend, keep, retire.
@@ -20,10 +25,6 @@ import { settle } from './settle.js';
 
 /** Weight of the newest observation in the running average of how long connections are held. */
 const NEWEST_WEIGHT = 0.1;
-const SHORTEST_SWEEP_MS = 10;
-
-/** What the server must not say to a connection that asked nothing. */
-const OUT_OF_TURN = ['readyForQuery', 'parseComplete', 'bindComplete', 'noData', 'closeComplete'];
 
 /** The connections of one server. */
 export class NodePool {
@@ -32,10 +33,8 @@ export class NodePool {
   readonly #crew: DialCrew;
   readonly #idle: Connection[] = [];
   readonly #live = new Set<Connection>();
-  /** Closed for us, but their sockets are not yet. */
-  readonly #closing = new Set<Connection>();
-  #sweep: ScheduledCall | undefined;
-  #sweepDueMs = Number.POSITIVE_INFINITY;
+  readonly #farewell = new Farewell();
+  readonly #sweep: Sweep;
   #holdMs: number | undefined;
   #servedAtMs = 0;
   #isEnding = false;
@@ -63,6 +62,13 @@ export class NodePool {
       }),
       onConnected: (connection, durationMs) => this.#adopt(connection, durationMs),
       onFailed: (error) => this.#onDialFailed(error),
+    });
+    this.#sweep = new Sweep({
+      ...options,
+      idle: this.#idle,
+      live: this.#live,
+      close: (connection) => this.#close(connection),
+      leaked: (connection, heldMs) => options.events.leaked(connection, heldMs),
     });
   }
 
@@ -94,6 +100,10 @@ export class NodePool {
     return count;
   }
 
+  get #isEmpty(): boolean {
+    return this.#live.size + this.#farewell.size === 0;
+  }
+
   /** Why the last dial failed, while none has succeeded since. */
   get lastDialError(): ShardlineError | undefined {
     return this.#crew.lastError;
@@ -109,17 +119,21 @@ export class NodePool {
     this.#crew.noteAlive();
   }
 
-  /** Lends an idle connection that needs no check, or nothing: the path without a promise. */
-  tryAcquire(): Connection | undefined {
+  /**
+   * Lends an idle connection that needs no check, or nothing: the path without a promise.
+   *
+   * @param now monotonic time, if the caller has just read it; so everywhere here.
+   */
+  tryAcquire(now = this.#options.clock.monotonicMs()): Connection | undefined {
     const connection = this.#idle.at(-1);
     if (connection === undefined || this.#isEnding || this.#queue.size > 0) return undefined;
-    const now = this.#options.clock.monotonicMs();
     if (now - connection.sinceMs > this.#options.validateAfterIdleMs) return undefined;
     if (now >= connection.expiresAtMs || !connection.isAlive) return undefined;
     this.#idle.pop();
     this.#lend(connection, now);
     connection.heldBy = this.#stack();
     this.#options.events.acquired(connection);
+    this.#options.events.waited(0);
     return connection;
   }
 
@@ -129,27 +143,33 @@ export class NodePool {
    * @throws ShardlineError `POOL_ACQUIRE_TIMEOUT`, `QUEUE_FULL`, `ABORTED`, `POOL_ENDED`, or the error
    * of the dial when there is no connection at all to wait for.
    */
-  acquire(options: AcquireOptions = {}): Promise<Connection> {
-    const { clock, acquireTimeoutMs, leakReportAfterMs } = this.#options;
+  acquire(
+    options: AcquireOptions = {},
+    now = this.#options.clock.monotonicMs(),
+  ): Promise<Connection> {
+    const { acquireTimeoutMs, leakReportAfterMs } = this.#options;
     const allowedMs = options.timeoutMs ?? acquireTimeoutMs;
-    const deadlineMs = clock.monotonicMs() + allowedMs;
     const isAtOnce = this.#idle.length === 0 && !this.#isEnding && leakReportAfterMs === 0;
     // Under load everybody waits: that path has no promise but the queue's own.
-    if (isAtOnce) return this.#takeNext(options.signal, deadlineMs, allowedMs);
-    return this.#acquire(options, deadlineMs, allowedMs);
+    if (isAtOnce) return this.#takeNext(options.signal, allowedMs, now, now);
+    return this.#acquire(options, allowedMs, now);
   }
 
   /** Takes a connection back. With an error, or `true`, it is closed instead. */
-  release(connection: Connection, error?: Error | boolean): void {
+  release(
+    connection: Connection,
+    error?: Error | boolean,
+    now = this.#options.clock.monotonicMs(),
+  ): void {
     if (connection.state !== 'lent') return;
-    const { clock, events, maxUses } = this.#options;
-    const now = clock.monotonicMs();
-    this.#observeHold(now - connection.sinceMs);
+    const { events, maxUses } = this.#options;
+    const heldMs = now - connection.sinceMs;
+    this.#observeHold(heldMs);
     connection.useCount += 1;
     connection.client._poolUseCount = connection.useCount;
     connection.heldBy = undefined;
     connection.isLeakReported = false;
-    events.released(error, connection);
+    events.released(error, connection, heldMs);
     const isSpent = connection.useCount >= maxUses || now >= connection.expiresAtMs;
     if (error || this.#isEnding || !connection.isAlive || isSpent) {
       this.#close(connection);
@@ -180,12 +200,13 @@ export class NodePool {
   async end(deadlineMs: number): Promise<void> {
     this.#isEnding = true;
     this.#crew.stop();
-    this.#sweep?.cancel();
+    this.#sweep.stop();
     this.#queue.rejectAll(this.#endedError());
     for (const connection of [...this.#idle]) this.#close(connection);
-    if (this.#live.size + this.#closing.size === 0) return;
+    if (this.#isEmpty) return;
     const force = () => {
-      for (const connection of [...this.#live, ...this.#closing]) {
+      this.#farewell.cutAll();
+      for (const connection of [...this.#live]) {
         connection.destroy();
         this.#close(connection);
       }
@@ -197,19 +218,24 @@ export class NodePool {
 
   // Lending.
 
-  async #acquire({ signal }: AcquireOptions, deadlineMs: number, allowedMs: number) {
+  async #acquire({ signal }: AcquireOptions, allowedMs: number, startedAtMs: number) {
+    const { clock, events } = this.#options;
     const stack = this.#stack();
     if (this.#isEnding) throw this.#endedError();
     const idle = signal?.aborted ? undefined : await this.#takeIdle();
-    const connection = idle ?? (await this.#takeNext(signal, deadlineMs, allowedMs));
+    const now = clock.monotonicMs();
+    const connection = idle ?? (await this.#takeNext(signal, allowedMs, startedAtMs, now));
     connection.heldBy = stack;
-    if (idle !== undefined) this.#options.events.acquired(connection);
+    if (idle !== undefined) {
+      events.acquired(connection);
+      events.waited(now - startedAtMs);
+    }
     return connection;
   }
 
   /** An idle connection, once the server has given a sign of life if it idled for long. */
   async #takeIdle(): Promise<Connection | undefined> {
-    const { clock, validateAfterIdleMs } = this.#options;
+    const { clock, validateAfterIdleMs, validationTimeoutMs: timeoutMs } = this.#options;
     for (;;) {
       const connection = this.#queue.size === 0 ? this.#idle.pop() : undefined;
       if (connection === undefined) return undefined;
@@ -217,29 +243,41 @@ export class NodePool {
       const idleMs = now - connection.sinceMs;
       this.#lend(connection, now);
       const isOld = now >= connection.expiresAtMs || !connection.isAlive;
-      if (!isOld && (idleMs <= validateAfterIdleMs || (await this.#answers(connection)))) {
+      if (
+        !isOld &&
+        (idleMs <= validateAfterIdleMs || (await answers(connection, { clock, timeoutMs })))
+      ) {
         return connection;
       }
       this.#close(connection);
     }
   }
 
-  #takeNext(signal: AbortSignal | undefined, deadlineMs: number, allowedMs: number) {
-    const { clock, events } = this.#options;
+  #takeNext(
+    signal: AbortSignal | undefined,
+    allowedMs: number,
+    startedAtMs: number,
+    now: number,
+  ): Promise<Connection> {
+    const { clock, events, max } = this.#options;
     const refusal = this.#crew.refusal;
     if (refusal !== undefined && this.#live.size === 0) return Promise.reject(refusal);
-    const now = clock.monotonicMs();
     if (this.#queue.size === 0) this.#servedAtMs = now;
     const waiting = this.#queue.wait({
-      timeoutMs: Math.max(0, deadlineMs - now),
+      timeoutMs: Math.max(0, startedAtMs + allowedMs - now),
       signal,
+      nowMs: now,
       onTimeout: () => {
         events.acquireTimedOut();
         return this.#timeoutError(allowedMs);
       },
     });
-    this.#crew.pulse();
-    return waiting;
+    if (this.totalCount < max) this.#crew.pulse();
+    if (!events.isMeasuring()) return waiting;
+    return waiting.then((connection) => {
+      events.waited(clock.monotonicMs() - startedAtMs);
+      return connection;
+    });
   }
 
   #lend(connection: Connection, now: number): void {
@@ -247,7 +285,7 @@ export class NodePool {
     connection.sinceMs = now;
     const { allowExitOnIdle, leakReportAfterMs } = this.#options;
     if (allowExitOnIdle) connection.client.ref();
-    if (leakReportAfterMs > 0) this.#sweepIn(leakReportAfterMs);
+    if (leakReportAfterMs > 0) this.#sweep.within(leakReportAfterMs, now);
   }
 
   /** Where the caller stands, for the report of a leak; only if leaks are looked for. */
@@ -256,52 +294,19 @@ export class NodePool {
     return isWatched ? new Error('The connection was acquired here.') : undefined;
   }
 
-  /** An empty statement: the cheapest thing that a server, or a pooler, must answer. */
-  #answers(connection: Connection): Promise<boolean> {
-    const { clock, validationTimeoutMs } = this.#options;
-    return new Promise((resolve) => {
-      const timer = clock.schedule(validationTimeoutMs, () => {
-        connection.destroy();
-        resolve(false);
-      });
-      connection.client.query('', (error: Error | null) => {
-        timer.cancel();
-        resolve(error === null || error === undefined);
-      });
-    });
-  }
-
   // Taking in and back.
 
   #adopt(connection: Connection, durationMs: number): void {
-    const { client } = connection;
     this.#live.add(connection);
-    client.on('error', (error: Error) => this.#onError(connection, error));
-    client.on('end', () => this.#close(connection));
-    const onOutOfTurn = () => {
-      if (connection.state !== 'idle') return;
-      this.#onError(connection, new Error('The server spoke on an idle connection.'));
-    };
-    // Before the driver's own listeners: they call back, and then the connection may be idle already.
-    for (const event of OUT_OF_TURN) client.connection?.prependListener(event, onOutOfTurn);
-    this.#watchRole(connection);
+    watchConnection(connection, {
+      broke: (error) => this.#onError(connection, error),
+      ended: () => this.#close(connection),
+      standbyPushed: (inHotStandby) => this.#options.events.standbyPushed(inHotStandby),
+    });
     this.#options.events.connected(connection, durationMs);
     // A listener may have begun to set the connection up: it is lent when that is done.
     if (connection.isQuiet) this.#keep(connection, this.#options.clock.monotonicMs());
     else this.#settle(connection);
-  }
-
-  #watchRole(connection: Connection): void {
-    const tell = this.#options.events.standbyPushed;
-    if (connection.inHotStandby !== undefined) tell(connection.inHotStandby);
-    connection.client.connection?.on(
-      'parameterStatus',
-      (message: { parameterName: string; parameterValue: string }) => {
-        if (message.parameterName !== 'in_hot_standby') return;
-        connection.inHotStandby = message.parameterValue === 'on';
-        tell(connection.inHotStandby);
-      },
-    );
   }
 
   #keep(connection: Connection, now: number): void {
@@ -321,7 +326,7 @@ export class NodePool {
     connection.sinceMs = now;
     if (allowExitOnIdle) connection.client.unref();
     this.#idle.push(connection);
-    if (idleTimeoutMs > 0) this.#sweepIn(idleTimeoutMs);
+    if (idleTimeoutMs > 0) this.#sweep.within(idleTimeoutMs, now);
   }
 
   #settle(connection: Connection): void {
@@ -341,14 +346,9 @@ export class NodePool {
     const at = this.#idle.indexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
     this.#live.delete(connection);
-    // A farewell can be sent only where nothing is owed; anything else is cut, so that nothing hangs.
-    if (!wasQuiet) connection.destroy();
-    this.#closing.add(connection);
-    connection.client.end(() => {
-      this.#closing.delete(connection);
+    this.#farewell.bid(connection, wasQuiet, () => {
       this.#options.events.removed(connection);
-      if (this.#live.size + this.#closing.size > 0) return;
-      for (const done of this.#whenEmpty.splice(0)) done();
+      if (this.#isEmpty) for (const done of this.#whenEmpty.splice(0)) done();
     });
     this.#crew.pulse();
   }
@@ -365,53 +365,6 @@ export class NodePool {
   #onDialFailed(error: ShardlineError): void {
     this.#options.events.dialFailed(error);
     if (this.#live.size === 0 && this.#crew.count === 0) this.#queue.rejectAll(error);
-  }
-
-  // Time.
-
-  #sweepIn(delayMs: number): void {
-    const { clock } = this.#options;
-    const dueMs = clock.monotonicMs() + delayMs;
-    if (dueMs >= this.#sweepDueMs) return;
-    this.#sweep?.cancel();
-    this.#sweepDueMs = dueMs;
-    this.#sweep = clock.schedule(Math.max(SHORTEST_SWEEP_MS, delayMs), () => {
-      this.#sweepDueMs = Number.POSITIVE_INFINITY;
-      this.#sweepNow();
-    });
-  }
-
-  /** Closes what idled or lived too long, reports what is held too long, and comes again when due. */
-  #sweepNow(): void {
-    const { clock, idleTimeoutMs, leakReportAfterMs, min } = this.#options;
-    const now = clock.monotonicMs();
-    let nextMs = Number.POSITIVE_INFINITY;
-    for (const connection of [...this.#idle]) {
-      const idleLeftMs = idleTimeoutMs - (now - connection.sinceMs);
-      const isIdleTooLong = idleTimeoutMs > 0 && idleLeftMs <= 0 && this.#live.size > min;
-      if (isIdleTooLong || now >= connection.expiresAtMs) this.#close(connection);
-      else {
-        if (idleTimeoutMs > 0 && idleLeftMs > 0) nextMs = Math.min(nextMs, idleLeftMs);
-        nextMs = Math.min(nextMs, connection.expiresAtMs - now);
-      }
-    }
-    if (leakReportAfterMs > 0) nextMs = Math.min(nextMs, this.#reportLeaks(now));
-    if (Number.isFinite(nextMs) && !this.#isEnding) this.#sweepIn(nextMs);
-  }
-
-  #reportLeaks(now: number): number {
-    const { leakReportAfterMs, events } = this.#options;
-    let nextMs = Number.POSITIVE_INFINITY;
-    for (const connection of this.#live) {
-      if (connection.state !== 'lent' || connection.isLeakReported) continue;
-      const heldMs = now - connection.sinceMs;
-      if (heldMs < leakReportAfterMs) nextMs = Math.min(nextMs, leakReportAfterMs - heldMs);
-      else {
-        connection.isLeakReported = true;
-        events.leaked(connection, heldMs);
-      }
-    }
-    return nextMs;
   }
 
   #observeHold(holdMs: number): void {
@@ -439,22 +392,4 @@ export class NodePool {
     const { node, max } = this.#options;
     return acquireTimeout(node, waitedMs, max, this.counts, this.lastDialError);
   }
-}
-
-/** Says how full the pool was, and why it did not grow. */
-function acquireTimeout(
-  node: string,
-  waitedMs: number,
-  max: number,
-  counts: NodePoolCounts,
-  failure: ShardlineError | undefined,
-): ShardlineError {
-  const { total, idle, busy, dialing, waiting } = counts;
-  const last = failure === undefined ? '' : ` The last dial failed: ${messageOf(failure.cause)}.`;
-  return poolError(
-    'POOL_ACQUIRE_TIMEOUT',
-    `timeout exceeded when trying to connect: no connection to ${node} within ${waitedMs} ms ` +
-      `(${total} of ${max} open, ${idle} idle, ${busy} busy, ${dialing} dialling, ${waiting} waiting).${last}`,
-    { details: { node, waitedMs, max, ...counts }, ...(failure ? { cause: failure } : {}) },
-  );
 }

@@ -182,3 +182,54 @@ describe('round-robin', () => {
     expect(picks.join('')).not.toContain('aaa');
   });
 });
+
+/**
+ * Callers that ask again as soon as they are answered, over servers of which `a` is ten times slower, on a machine that
+ * stands still for a moment about once a second: whatever is due then comes late.
+ */
+function closedLoop(policy: BalancingPolicy, latencies: Record<string, number>, callers: number) {
+  const b = balancer(policy);
+  const random = seeded(SEED + 1);
+  const stalls: { from: number; to: number }[] = [];
+  for (let at = 0; at < 20_000; ) {
+    at += -Math.log(random()) * 1000;
+    stalls.push({ from: at, to: at + 10 + random() * 60 });
+  }
+  const stalled = (at: number) => stalls.find(({ from, to }) => at >= from && at < to)?.to ?? at;
+  const underWay: { name: string; sentMs: number; dueMs: number }[] = [];
+  const send = (nowMs: number) => {
+    const name = b.pick(names, nowMs) as string;
+    b.started(name);
+    const takesMs = (latencies[name] as number) * (0.9 + random() * 0.3);
+    underWay.push({ name, sentMs: nowMs, dueMs: stalled(nowMs + takesMs) });
+  };
+  for (let caller = 0; caller < callers; caller += 1) send(0);
+  const answers: string[] = [];
+  for (let nowMs = 0; nowMs < 20_000; ) {
+    underWay.sort((x, y) => y.dueMs - x.dueMs);
+    const { name, sentMs, dueMs } = underWay.pop() as (typeof underWay)[number];
+    nowMs = dueMs;
+    b.finished(name, nowMs - sentMs, false, nowMs);
+    answers.push(name);
+    send(nowMs);
+  }
+  return { slowShare: answers.filter((name) => name === 'a').length / answers.length };
+}
+
+describe('a slow server among fast ones, on a machine that hiccups', () => {
+  test.each([
+    [4, 40, 6],
+    [4, 40, 16],
+    [1, 10, 6],
+    [10, 100, 6],
+  ])(
+    '%i ms, one of %i ms, %i callers: it is left out of the slowest per cent',
+    (fast, slow, callers) => {
+      const latencies = { a: slow, b: fast, c: fast };
+      const ours = closedLoop('p2c-ewma', latencies, callers);
+      const inTurns = closedLoop('round-robin', latencies, callers);
+      expect(inTurns.slowShare).toBeGreaterThan(0.1);
+      expect(ours.slowShare).toBeLessThan(0.008);
+    },
+  );
+});

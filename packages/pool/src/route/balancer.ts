@@ -5,7 +5,9 @@
  *   latency times the statements under way there. Two choices suffice to avoid the slow (Mitzenmacher 2001),
  *   and a draw keeps many processes from rushing to the same best server at once. The mean jumps up with
  *   a slow answer and comes down with time (Finagle's peak EWMA), so a server that turns slow is left
- *   within one answer, and looked at again some seconds later.
+ *   within one answer, and looked at again some seconds later. Good answers bring it down too, each by a tenth:
+ *   a hiccup of the machine makes every server look slow at once, and if only time could mend that, the slow
+ *   one would be as good as any for seconds.
  * - `least-connections`: fewest under way, ties drawn at random: always taking the first of equals would
  *   send all light traffic to one server.
  * - `round-robin`: in turns, smoothly by weight.
@@ -46,6 +48,8 @@ interface Load {
 
 /** How fast a bad experience fades: after this long it weighs 1/e. Finagle's default. */
 const DECAY_MS = 10_000;
+/** How far each answer that is better than the mean brings the mean down, however soon it comes. */
+const ANSWER_WEIGHT = 0.1;
 /** What a server costs that nobody has heard from although it has been asked. */
 const UNSEEN_COST_MS = 60_000;
 /** Latency that a failure is charged. */
@@ -80,6 +84,8 @@ export class Balancer {
 
   /** One of the servers named; undefined if none is named or known. */
   pick(names: readonly string[], nowMs: number): string | undefined {
+    const [only] = names;
+    if (names.length === 1 && only !== undefined) return this.#loads.has(only) ? only : undefined;
     const loads = this.#among(names);
     if (loads.length <= 1) return loads[0]?.name;
     switch (this.#policy) {
@@ -173,9 +179,11 @@ function other(loads: readonly Load[], one: Load): Load {
 }
 
 function observe(load: Load, latencyMs: number, nowMs: number): void {
-  const fading = Math.exp(-Math.max(0, nowMs - load.atMs) / DECAY_MS);
-  load.costMs =
-    latencyMs > load.costMs ? latencyMs : load.costMs * fading + latencyMs * (1 - fading);
+  if (latencyMs > load.costMs) load.costMs = latencyMs;
+  else {
+    const faded = 1 - Math.exp(-Math.max(0, nowMs - load.atMs) / DECAY_MS);
+    load.costMs += (latencyMs - load.costMs) * Math.max(ANSWER_WEIGHT, faded);
+  }
   load.atMs = nowMs;
 }
 

@@ -36,8 +36,17 @@ export function rateRow(comparison: Comparison, subject: RowSubject & { unit: st
   const figure = (name: string) => comparison.figures.get(name)?.operationsPerSecond;
   // Times per operation; throughput is the other way round.
   const { ratio, ratioSpread } = comparison.ratioOf(about.peer, contender);
+  const cpuOf = (name: string) =>
+    (comparison.figures.get(name)?.cpuNanosecondsPerOperation ?? 0) / 1000;
+  const cpu = comparison.ratioOf(about.peer, contender, 'cpu');
   return {
     ...about,
+    details: {
+      ...about.details,
+      'our CPU, us': cpuOf(contender),
+      'their CPU, us': cpuOf(about.peer),
+      'ratio by the CPU of the process': cpu.ratio,
+    },
     ours: figure(contender) ?? Number.NaN,
     theirs: figure(about.peer) ?? Number.NaN,
     ratio,

@@ -6,6 +6,7 @@ import { memoryDriver } from 'bentocache/drivers/memory';
 import { redisDriver } from 'bentocache/drivers/redis';
 import { Redis } from 'ioredis';
 import { serveOrders } from '../../measure/forked-workers.js';
+import { PATIENT } from './patience.js';
 
 /** One of the processes of a fleet; see cold-key.ts. */
 export type Library = 'shardline' | 'bentocache' | 'async-cache-dedupe';
@@ -34,8 +35,12 @@ const load = async (key: string) => {
   return { board: key };
 };
 
-const cache = createCache({ redis: url });
-const ours = cache.namespace<{ board: string }>('boards', { ttl: '1h', load });
+const cache = createCache({ redis: url, l2Timeout: PATIENT });
+const ours = cache.namespace<{ board: string }>('boards', {
+  ttl: '1h',
+  leaseWait: '30s',
+  load,
+});
 const bento = new BentoCache({
   default: 'both',
   stores: {

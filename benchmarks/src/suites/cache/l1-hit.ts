@@ -63,7 +63,7 @@ async function measurePeek(
       overKeys('lru-cache get', keys, (key) => (plain.get(key) as Profile).level),
       overKeys('lru-cache get, with a ttl', keys, (key) => (aged.get(key) as Profile).level),
     ],
-    { rounds: quick ? 31 : 101, turnMs: 10, signal },
+    { rounds: quick ? 31 : 101, turnMs: 10, clock: 'cpu', signal },
   );
   const row = (peer: string, answers?: 'cache/l1-peek') =>
     timeRow(comparison, {
@@ -100,7 +100,12 @@ async function measureGet(
     }
   }
   const contenders = [...getters].map(([name, get]) => awaitedOverKeys(name, keys, get));
-  const comparison = await compare(contenders, { rounds: quick ? 15 : 51, turnMs: 20, signal });
+  const comparison = await compare(contenders, {
+    rounds: quick ? 15 : 51,
+    turnMs: 20,
+    clock: 'cpu',
+    signal,
+  });
   const peers = [...getters.keys()].slice(1);
   const timeOf = (name: string) =>
     comparison.figures.get(name)?.nanosecondsPerOperation ?? Number.POSITIVE_INFINITY;

@@ -25,6 +25,7 @@ export const l2Hit: Scenario = {
     const profiles = (await openSharedCache(use, server)).namespace<Profile>('profiles', {
       ttl: '1h',
       tiers: ['l2'],
+      load: (key) => profileOf(Number(key.slice('profile:'.length))),
     });
     const client = openClient(use, server, { enableAutoPipelining: true });
     const bento = openBento(openClient(use, server, { enableAutoPipelining: true }));
@@ -33,7 +34,7 @@ export const l2Hit: Scenario = {
       await Promise.all(
         keys.slice(start, start + 512).map(async (key, offset) => {
           const profile = profileOf(start + offset);
-          await profiles.set(key, profile);
+          await profiles.get(key);
           await client.set(`raw:${key}`, JSON.stringify(profile));
           await bento.set({ key, value: profile, ttl: '1h' });
         }),
@@ -55,6 +56,8 @@ export const l2Hit: Scenario = {
       Object.entries(getters).map(([name, get]) => concurrent(name, CALLERS, inTurn(get))),
       { rounds: quick ? 15 : 51, turnMs: 100, signal },
     );
+    const { loads } = profiles.stats();
+    if (loads !== KEYS) throw new Error(`${loads} loads of ${KEYS} keys: not all were hits`);
     const row = (peer: string, ratio: number, answers?: 'cache/l2-hit') =>
       rateRow(comparison, {
         suite: 'cache',

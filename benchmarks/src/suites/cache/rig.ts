@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { stayAlive } from '../../measure/stay-alive.js';
 import type { ScenarioContext } from '../../scenario.js';
 import type { Profile } from '../../workload/profiles.js';
+import { PATIENT } from './patience.js';
 
 type Use = ScenarioContext['use'];
 
@@ -31,7 +32,7 @@ export async function startSharedRedis(use: Use, name: string): Promise<RedisSer
 
 /** A cache of ours on a Redis, connected. */
 export async function openSharedCache(use: Use, server: RedisServer): Promise<Cache> {
-  const cache = use(createCache({ redis: server.url }));
+  const cache = use(createCache({ redis: server.url, l2Timeout: PATIENT }));
   await cache.ready({ deadline: '10s' });
   return cache;
 }

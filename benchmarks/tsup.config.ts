@@ -1,7 +1,8 @@
 import { defineConfig } from 'tsup';
 
 export default defineConfig({
-  entry: { main: 'src/main.ts' },
+  // Programs that scenarios start besides are named after their scenario.
+  entry: { main: 'src/main.ts', 'cold-key': 'src/suites/cache/cold-key-main.ts' },
   format: ['esm'],
   clean: true,
   sourcemap: true,

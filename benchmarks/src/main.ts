@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { readOptions, USAGE } from './options.js';
 import { describeCommit, describeMachine } from './report/machine.js';
 import { findRegressions } from './report/regressions.js';
-import { renderRows } from './report/table.js';
+import { renderDetails, renderRows } from './report/table.js';
 import { runScenarios } from './run.js';
 import type { Row } from './scenario.js';
 import { scenarios } from './scenarios.js';
@@ -56,8 +56,10 @@ const { rows, failures } = await runScenarios(
       console.log(`\n» ${suite}/${name} (${index + 1} of ${total}, ${timeLeft(index, total)})`),
     onNote: (text) => console.log(`  ${text}`),
     onRows: (seen) => {
-      for (const row of seen)
+      for (const row of seen) {
         console.log(`  ${row.name}: ${row.ratio.toPrecision(3)} x ${row.peer}`);
+        if (row.details !== undefined) console.log(`    ${renderDetails(row.details)}`);
+      }
     },
     onFailure: ({ suite, name }, error) => console.error(`✗ ${suite}/${name} failed:`, error),
   },

@@ -1,4 +1,4 @@
-import type { Row, Scenario, ScenarioContext } from './scenario.js';
+import type { Curve, Row, Scenario, ScenarioContext } from './scenario.js';
 
 /** What a run is told as it goes. */
 export interface RunListener {
@@ -16,14 +16,15 @@ export async function runScenarios(
   scenarios: readonly Scenario[],
   options: { quick: boolean; signal: AbortSignal },
   listener: RunListener,
-): Promise<{ rows: Row[]; failures: number }> {
+): Promise<{ rows: Row[]; curves: Curve[]; failures: number }> {
   const rows: Row[] = [];
+  const curves: Curve[] = [];
   let failures = 0;
   for (const [index, scenario] of scenarios.entries()) {
     if (options.signal.aborted) break;
     listener.onStart(scenario, index, scenarios.length);
     try {
-      const seen = await runOne(scenario, options, listener);
+      const seen = await runOne(scenario, options, listener, (curve) => curves.push(curve));
       rows.push(...seen);
       listener.onRows(seen);
     } catch (error) {
@@ -31,18 +32,20 @@ export async function runScenarios(
       listener.onFailure(scenario, error);
     }
   }
-  return { rows, failures };
+  return { rows, curves, failures };
 }
 
 async function runOne(
   scenario: Scenario,
   options: { quick: boolean; signal: AbortSignal },
   listener: RunListener,
+  draw: ScenarioContext['draw'],
 ): Promise<readonly Row[]> {
   await using resources = new AsyncDisposableStack();
   const context: ScenarioContext = {
     ...options,
     note: listener.onNote,
+    draw,
     use: (resource) => resources.use(resource),
   };
   return await scenario.run(context);

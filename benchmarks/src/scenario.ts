@@ -1,3 +1,5 @@
+import type { TargetId } from './targets.js';
+
 /**
  * A scenario answers one row of the targets: our work and a named peer's, on the same machine in the
  * same run. Absolute figures tell about a machine; the ratio tells about us.
@@ -25,6 +27,8 @@ export const SUITES = [
   'scatter',
   'rebalance',
   'layer',
+  'scaling',
+  'simulation',
 ] as const;
 
 export type Suite = (typeof SUITES)[number];
@@ -38,12 +42,31 @@ export interface ScenarioContext {
   readonly note: (text: string) => void;
   /** Registers what must be closed when the scenario ends, however it ends. Last in, first out. */
   readonly use: <T extends AsyncDisposable>(resource: T) => T;
+  /** Adds a curve to the results: how a figure changes with something. */
+  readonly draw: (curve: Curve) => void;
+}
+
+/** How figures change with a number: one chart of the results. */
+export interface Curve {
+  readonly suite: Suite;
+  /** `reads/s by processes` */
+  readonly name: string;
+  readonly x: string;
+  readonly y: string;
+  /** Steps that double are drawn at equal distances. */
+  readonly isLogarithmic?: boolean;
+  readonly lines: readonly {
+    readonly name: string;
+    readonly points: readonly (readonly [number, number])[];
+  }[];
 }
 
 /** One line of the result: ours, a peer's, their ratio, and what the ratio should be. */
 export interface Row {
   readonly suite: Suite;
   readonly name: string;
+  /** The line of the targets that it answers; undefined where it only explains. */
+  readonly answers?: TargetId | undefined;
   /** Who we are compared with: `lru-cache 11 get`. */
   readonly peer: string;
   readonly unit: string;

@@ -1,4 +1,8 @@
 import type { Scenario } from './scenario.js';
+import { coldKey } from './suites/cache/cold-key.js';
+import { hitRate } from './suites/cache/hit-rate.js';
+import { l1Hit } from './suites/cache/l1-hit.js';
+import { l2Hit } from './suites/cache/l2-hit.js';
 import { balance } from './suites/placement/balance.js';
 import { addedCpu } from './suites/pool/added-cpu.js';
 import { failover } from './suites/pool/failover.js';
@@ -16,6 +20,10 @@ import { orderedPage } from './suites/scatter/ordered-page.js';
 export const scenarios: readonly Scenario[] = [
   keyToShard,
   balance,
+  l1Hit,
+  l2Hit,
+  coldKey,
+  hitRate,
   checks,
   footprint,
   leased,

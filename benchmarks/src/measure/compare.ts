@@ -15,11 +15,19 @@ export interface Contender {
   readonly run: (operations: number) => number | Promise<number>;
 }
 
+/** Time as the wall's clock has it, or as this process used the processors. */
+export type Clock = 'wall' | 'cpu';
+
 /** How long and how often. */
 export interface CompareOptions {
   readonly rounds: number;
   /** Length of one turn; the number of operations is chosen to take about this long. */
   readonly turnMs: number;
+  /**
+   * `cpu`: figures are of the process's own CPU time, for work that waits for nobody; what other programs take from
+   * the machine is not in it. @default 'wall'
+   */
+  readonly clock?: Clock;
   readonly signal: AbortSignal;
 }
 
@@ -29,6 +37,7 @@ export interface Figures {
   /** Median over the rounds. */
   readonly nanosecondsPerOperation: number;
   readonly operationsPerSecond: number;
+  readonly cpuNanosecondsPerOperation: number;
   readonly perRound: readonly number[];
 }
 
@@ -36,72 +45,80 @@ export interface Figures {
 export interface Comparison {
   readonly figures: ReadonlyMap<string, Figures>;
   /** Time per operation of one contender as a multiple of another's. */
-  ratioOf(name: string, peer: string): { ratio: number; ratioSpread: number };
+  ratioOf(name: string, peer: string, clock?: Clock): { ratio: number; ratioSpread: number };
 }
 
 const CALIBRATION_STEPS = 12;
+
+/** Nanoseconds per operation in one turn, by both clocks. */
+type Reading = Readonly<Record<Clock, number>>;
 
 /** Measures all contenders in turns. */
 export async function compare(
   contenders: readonly Contender[],
   options: CompareOptions,
 ): Promise<Comparison> {
+  const { clock = 'wall' } = options;
   const operations = new Map<string, number>();
   for (const contender of contenders) {
-    operations.set(contender.name, await calibrate(contender, options.turnMs));
+    operations.set(contender.name, await calibrate(contender, options.turnMs, clock));
   }
-  const perRound = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
+  const readings = new Map<string, Reading[]>(contenders.map(({ name }) => [name, []]));
   for (let round = 0; round < options.rounds; round += 1) {
     options.signal.throwIfAborted();
     for (let turn = 0; turn < contenders.length; turn += 1) {
       const contender = contenders[(round + turn) % contenders.length] as Contender;
       const wanted = operations.get(contender.name) as number;
-      perRound.get(contender.name)?.push(await nanosecondsPerOperation(contender, wanted));
+      readings.get(contender.name)?.push(await takeTurn(contender, wanted));
     }
   }
-  return summarise(perRound);
+  return summarise(readings, clock);
 }
 
 /** Finds how many operations fill a turn; warms the code up on the way. */
-async function calibrate(contender: Contender, turnMs: number): Promise<number> {
+async function calibrate(contender: Contender, turnMs: number, clock: Clock): Promise<number> {
   let operations = 1;
   for (let step = 0; step < CALIBRATION_STEPS; step += 1) {
-    const tookMs = ((await nanosecondsPerOperation(contender, operations)) * operations) / 1e6;
+    const tookMs = ((await takeTurn(contender, operations))[clock] * operations) / 1e6;
     if (tookMs >= turnMs / 2) return Math.max(1, Math.round((operations * turnMs) / tookMs));
     operations *= tookMs > 0 ? Math.min(10, Math.max(2, Math.round(turnMs / tookMs))) : 10;
   }
   return operations;
 }
 
-async function nanosecondsPerOperation(contender: Contender, operations: number): Promise<number> {
+async function takeTurn(contender: Contender, operations: number): Promise<Reading> {
+  const cpuBefore = process.cpuUsage();
   const started = process.hrtime.bigint();
   const result = contender.run(operations);
   // Synchronous work must not pay for a turn of the event loop that it does not take.
   const done = typeof result === 'number' ? result : await result;
-  return Number(process.hrtime.bigint() - started) / done;
+  const wall = Number(process.hrtime.bigint() - started) / done;
+  const { user, system } = process.cpuUsage(cpuBefore);
+  return { wall, cpu: ((user + system) * 1000) / done };
 }
 
-function summarise(perRound: ReadonlyMap<string, readonly number[]>): Comparison {
-  const figures = new Map(
-    [...perRound].map(([name, rounds]) => {
-      const nanoseconds = median(rounds);
-      return [
-        name,
-        {
-          name,
-          nanosecondsPerOperation: nanoseconds,
-          operationsPerSecond: 1e9 / nanoseconds,
-          perRound: rounds,
-        },
-      ];
-    }),
-  );
+function summarise(
+  readings: ReadonlyMap<string, readonly Reading[]>,
+  mainClock: Clock,
+): Comparison {
+  const seriesOf = (name: string, clock: Clock) =>
+    (readings.get(name) ?? []).map((reading) => reading[clock]);
+  const figuresOf = (name: string): Figures => {
+    const perRound = seriesOf(name, mainClock);
+    const nanoseconds = median(perRound);
+    return {
+      name,
+      nanosecondsPerOperation: nanoseconds,
+      operationsPerSecond: 1e9 / nanoseconds,
+      cpuNanosecondsPerOperation: median(seriesOf(name, 'cpu')),
+      perRound,
+    };
+  };
   return {
-    figures,
-    ratioOf(name, peer) {
-      const own = perRound.get(name) ?? [];
-      const other = perRound.get(peer) ?? [];
-      const ratios = own.map((value, round) => value / (other[round] as number));
+    figures: new Map([...readings.keys()].map((name) => [name, figuresOf(name)])),
+    ratioOf(name, peer, clock = mainClock) {
+      const other = seriesOf(peer, clock);
+      const ratios = seriesOf(name, clock).map((value, round) => value / (other[round] as number));
       return { ratio: median(ratios), ratioSpread: spread(ratios) };
     },
   };

@@ -28,7 +28,9 @@ export async function measurePairs(
 
 /** The row that pairs of figures make: medians, and the median of the pairs' ratios. */
 export function rowOfPairs(
-  about: Pick<Row, 'suite' | 'name' | 'peer' | 'unit' | 'details'> & { readonly target: Target },
+  about: Pick<Row, 'suite' | 'name' | 'answers' | 'peer' | 'unit' | 'details'> & {
+    readonly target: Target;
+  },
   pairs: readonly Pair[],
 ): Row {
   const ratios = pairs.map(({ ours, theirs }) => ours / theirs);

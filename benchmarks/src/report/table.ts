@@ -28,6 +28,13 @@ export function renderTarget({ relation, ratio: wanted }: Target): string {
   return `${sign} ${wanted} x`;
 }
 
+/** `p99, ms: 3.2; dials: 0` */
+export function renderDetails(details: NonNullable<Row['details']>): string {
+  return Object.entries(details)
+    .map(([name, value]) => `${name}: ${typeof value === 'number' ? ratio(value) : value}`)
+    .join('; ');
+}
+
 function ratio(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }

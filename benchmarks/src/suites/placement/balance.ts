@@ -52,6 +52,7 @@ function row(name: string, peer: string, ours: number, theirs: number, target: T
   return {
     suite: 'placement',
     name,
+    answers: 'placement/balance',
     peer,
     unit,
     ours,

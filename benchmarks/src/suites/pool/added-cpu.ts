@@ -38,6 +38,7 @@ export const addedCpu: Scenario = {
         {
           suite: 'pool',
           name: 'CPU per routed read, not pipelined',
+          answers: 'pool/added-cpu',
           peer: 'pg.Pool',
           unit: 'us',
           target: { relation: 'at most', ratio: 1.05 },

@@ -43,6 +43,7 @@ export const failover: Scenario = {
         {
           suite: 'pool',
           name: 'no acknowledged write after a failover, less the promotion',
+          answers: 'pool/failover',
           peer: `a limit of ${LIMIT_MS} ms`,
           unit: 'ms',
           target: { relation: 'at most', ratio: 1 },

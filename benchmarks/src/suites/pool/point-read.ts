@@ -39,6 +39,7 @@ export const pointRead: Scenario = {
       return {
         suite: 'pool',
         name: `routed point read, ${CALLERS} callers, ${name}`,
+        answers: 'pool/point-read',
         peer: PEER,
         unit: 'reads/s',
         ours: comparison.figures.get(name)?.operationsPerSecond ?? 0,

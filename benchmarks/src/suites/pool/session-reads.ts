@@ -93,6 +93,7 @@ export const sessionReads: Scenario = {
         {
           suite: 'pool',
           name: 'session reads that need an extra round trip, replicas 5 ms behind',
+          answers: 'pool/session-reads',
           peer: 'asking the replica before each read (GitLab), by definition',
           unit: '%',
           target: { relation: 'at most', ratio: 0.05 },

@@ -63,6 +63,7 @@ export const slowReplica: Scenario = {
           {
             suite: 'pool',
             name: `p99 of reads, one replica of three 10 x slower, ${callers} callers`,
+            answers: 'pool/slow-replica',
             peer: 'round robin',
             unit: 'ms',
             target: { relation: 'at most', ratio: 0.2 },

@@ -109,6 +109,7 @@ function rowsOf(ours: readonly Spike[], theirs: readonly Spike[]): Row[] {
       {
         suite: 'pool',
         name: `${name}, time to done`,
+        answers: 'pool/spike',
         peer: 'pg.Pool',
         unit: 'ms',
         target: { relation: 'at most', ratio: 0.5 },
@@ -120,6 +121,7 @@ function rowsOf(ours: readonly Spike[], theirs: readonly Spike[]): Row[] {
         suite: 'pool',
         // Ten queries of 2 ms on each idle connection are done long before a dial is: none is needed.
         name: `${name}, connections dialled; needed: 0`,
+        answers: 'pool/spike',
         peer: 'pg.Pool',
         unit: 'dials',
         target: { relation: 'exactly', ratio: 0 },

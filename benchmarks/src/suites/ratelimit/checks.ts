@@ -39,6 +39,7 @@ export const checks: Scenario = {
         rows.push({
           suite: 'ratelimit',
           name: `check, ${callers} callers`,
+          ...(peer === 'rate-limiter-flexible' ? { answers: 'ratelimit/checks' } : {}),
           peer,
           unit: 'checks/s',
           ours: comparison.figures.get('ours')?.operationsPerSecond ?? 0,

@@ -28,6 +28,7 @@ export const footprint: Scenario = {
     const cpu: Row = {
       suite: 'ratelimit',
       name: 'Redis CPU per check, packed',
+      answers: 'ratelimit/redis-cpu',
       peer: 'rate-limiter-flexible',
       unit: 'us',
       ours: median(pairs.map((pair) => pair.ours)),
@@ -60,6 +61,7 @@ async function memory(rig: Rig): Promise<Row> {
   return {
     suite: 'ratelimit',
     name: 'memory per key of 24 bytes',
+    answers: 'ratelimit/memory',
     peer: 'one string of level and time',
     unit: 'B',
     ours,

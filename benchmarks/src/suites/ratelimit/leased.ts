@@ -45,6 +45,7 @@ export const leased: Scenario = {
       {
         suite: 'ratelimit',
         name: 'leased check',
+        answers: 'ratelimit/leased',
         peer: '5 million a second',
         unit: 'checks/s',
         ours: perSecond,

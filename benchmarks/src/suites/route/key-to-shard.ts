@@ -9,7 +9,10 @@ import ConsistentHash from 'consistent-hash';
 import HashRing from 'hashring';
 import murmurhash3js from 'murmurhash3js';
 import { type Contender, compare } from '../../measure/compare.js';
-import { isMet, type Row, type Scenario, type Target } from '../../scenario.js';
+import { overKeys } from '../../measure/key-loop.js';
+import { atMost, timeRow } from '../../measure/rows.js';
+import type { Row, Scenario, Target } from '../../scenario.js';
+import type { TargetId } from '../../targets.js';
 
 /** As many different keys as keep a service's hot set out of the processor's smallest cache. */
 const KEYS = 1 << 14;
@@ -24,56 +27,42 @@ export const keyToShard: Scenario = {
   situation:
     'Every call of a service asks for the shard of its key; keys are user ids as text, bigint and uuid, uniformly drawn.',
   async run({ quick, signal, note }) {
-    const options = { rounds: quick ? 15 : 60, turnMs: 10, signal };
+    const options = { rounds: quick ? 15 : 60, turnMs: 10, clock: 'cpu' as const, signal };
     const texts = Array.from({ length: KEYS }, (_, at) => `user:${at * 7919}`);
     const bigints = Array.from({ length: KEYS }, (_, at) => BigInt(at) * 7919n);
     const uuids = Array.from({ length: KEYS }, () => Buffer.from(randomUUID()).toString());
     const ring = new HashRing(namesOf(8));
     const consistent = new ConsistentHash();
     for (const name of namesOf(8)) consistent.add(name);
-    const bare = over('murmurhash3js x86 hash32', texts, (key) => murmurhash3js.x86.hash32(key));
+    const bare = overKeys('murmurhash3js x86 hash32', texts, (key) =>
+      murmurhash3js.x86.hash32(key),
+    );
     const contenders = [
       bare,
-      over('hashring', texts, (key) => ring.get(key).length),
-      over('consistent-hash', texts, (key) => consistent.get(key).length),
+      overKeys('hashring', texts, (key) => ring.get(key).length),
+      overKeys('consistent-hash', texts, (key) => consistent.get(key).length),
       routing('text, murmur3, 8 shards', texts, 8, { keyType: 'text', hash: 'murmur3' }),
       routing('text, murmur3, 64 shards', texts, 64, { keyType: 'text', hash: 'murmur3' }),
       routing('text, murmur3, 1024 shards', texts, 1024, { keyType: 'text', hash: 'murmur3' }),
       routing('text, postgres', texts, 8, { keyType: 'text', hash: 'postgres' }),
       routing('bigint, postgres', bigints, 8, { keyType: 'bigint', hash: 'postgres' }),
       routing('uuid, postgres', uuids, 8, { keyType: 'uuid', hash: 'postgres' }),
-      over('murmurhash3js of uuids', uuids, (key) => murmurhash3js.x86.hash32(key)),
+      overKeys('murmurhash3js of uuids', uuids, (key) => murmurhash3js.x86.hash32(key)),
     ];
     note('routing keys of every type, beside three libraries');
     const result = await compare(contenders, options);
-    const row = (name: string, peer: string, target: Target): Row => {
-      const ours = result.figures.get(name)?.nanosecondsPerOperation ?? Number.NaN;
-      const theirs = result.figures.get(peer)?.nanosecondsPerOperation ?? Number.NaN;
-      const { ratio, ratioSpread } = result.ratioOf(name, peer);
-      const met = isMet(target, ratio);
-      return {
-        suite: 'route',
-        name,
-        peer,
-        unit: 'ns',
-        ours,
-        theirs,
-        ratio,
-        ratioSpread,
-        target,
-        met,
-      };
-    };
-    const atMost = (ratio: number): Target => ({ relation: 'at most', ratio });
+    const row = (name: string, peer: string, target: Target, answers?: TargetId): Row =>
+      timeRow(result, { suite: 'route', name, peer, target, answers });
+    const few = 'text, murmur3, 8 shards';
     return [
-      row('text, murmur3, 8 shards', bare.name, atMost(1)),
-      row('text, murmur3, 8 shards', 'hashring', atMost(1 / 40)),
-      row('text, murmur3, 8 shards', 'consistent-hash', atMost(1.5)),
-      row('text, postgres', bare.name, atMost(1.5)),
-      row('bigint, postgres', bare.name, atMost(1.5)),
-      row('uuid, postgres', 'murmurhash3js of uuids', atMost(1.5)),
-      row('text, murmur3, 64 shards', 'text, murmur3, 8 shards', atMost(1.2)),
-      row('text, murmur3, 1024 shards', 'text, murmur3, 8 shards', atMost(1.2)),
+      row(few, bare.name, atMost(1), 'route/text'),
+      row(few, 'hashring', atMost(1 / 40), 'route/text'),
+      row(few, 'consistent-hash', atMost(1.5)),
+      row('text, postgres', bare.name, atMost(1.5), 'route/postgres-hash'),
+      row('bigint, postgres', bare.name, atMost(1.5), 'route/postgres-hash'),
+      row('uuid, postgres', 'murmurhash3js of uuids', atMost(1.5), 'route/postgres-hash'),
+      row('text, murmur3, 64 shards', few, atMost(1.2), 'route/many-shards'),
+      row('text, murmur3, 1024 shards', few, atMost(1.2), 'route/many-shards'),
     ];
   },
 };
@@ -105,27 +94,5 @@ function routing<Key extends ShardKey>(
     'slotOf',
     'return (key) => topology.ownerIndex(slotOf(key));',
   ) as (topology: object, slotOf: object) => (key: Key) => number;
-  return over(name, keys, route(topology, slotOf));
-}
-
-/** A loop of its own per contender: shared, the engine would compile one for all of them. */
-function over<Key>(name: string, keys: readonly Key[], work: (key: Key) => number): Contender {
-  const loop = new Function(
-    'keys',
-    'work',
-    'start',
-    'end',
-    'let sum = 0; for (let i = start; i < end; i += 1) sum += work(keys[i & (keys.length - 1)]); return sum;',
-  ) as (keys: readonly Key[], work: (key: Key) => number, start: number, end: number) => number;
-  let next = 0;
-  return {
-    name,
-    run: (operations) => {
-      // On through the keys from turn to turn: begun anew each time, a peer's cache would hold the few that come first.
-      const start = next;
-      next = (start + operations) & (keys.length - 1);
-      if (Number.isNaN(loop(keys, work, start, start + operations))) throw new Error('no number');
-      return operations;
-    },
-  };
+  return overKeys(name, keys, route(topology, slotOf));
 }

@@ -47,6 +47,7 @@ export const orderedPage: Scenario = {
       {
         suite: 'scatter',
         name: `${SHARDS} shards, order by + limit ${LIMIT}`,
+        answers: 'scatter/ordered-page',
         peer: 'the slowest of the shards, all asked at once by pg.Pool',
         unit: 'ms',
         target: { relation: 'at most', ratio: 1.15 },

@@ -28,7 +28,7 @@ export function taskOf(
       ...(record.tags ?? []).map(tagStamp),
       ...patterns.map((pattern) => template.stampOfPattern(runtime.name, pattern)),
     ],
-    freshness: record.freshness,
+    freshness: record.freshness ?? runtime.policy.freshness,
   };
 }
 

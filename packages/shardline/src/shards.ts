@@ -62,7 +62,9 @@ function routerOptionsOf(config: ResolvedConfig): RouterOptions {
     return [name, { keyType, slots, tables }] as const;
   });
   const shards = Object.entries(config.shards).map(([name, { primary, replicas }]) => {
-    return [name, { primary, replicas, types, application_name: config.name }] as const;
+    // A pool refuses an empty list of replicas, which in a configuration of many shards says nothing wrong.
+    const reads = replicas.length === 0 ? {} : { replicas };
+    return [name, { primary, ...reads, types, application_name: config.name }] as const;
   });
   return {
     name: config.name,

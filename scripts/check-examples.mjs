@@ -1,10 +1,12 @@
 /**
  * Compiles every TypeScript example that a user may copy: the ```ts blocks of TSDoc comments in the
  * packages' sources and of all Markdown pages. Each block becomes a module of its own, checked
- * with the settings of the repository, against the packages' sources.
+ * with the settings of the repository, against the packages' sources. A block of a page whose first line
+ * is `// name.ts` is the file of that name, which the other blocks of the page can import.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import ts from 'typescript';
 
 const FOLDER = '.shardline/examples';
@@ -25,8 +27,9 @@ rmSync(FOLDER, { recursive: true, force: true });
 mkdirSync(FOLDER, { recursive: true });
 const origins = new Map();
 for (const [index, { file, line, code }] of examples.entries()) {
-  const path = `${FOLDER}/example-${index}.ts`;
+  const path = pathOf(file, code, index);
   origins.set(path, { file, line });
+  mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${code}\nexport {};\n`);
 }
 
@@ -50,6 +53,12 @@ for (const { file, start, messageText } of diagnostics) {
 console.log(`${examples.length} examples compiled, ${diagnostics.length} faults.`);
 rmSync(FOLDER, { recursive: true, force: true });
 process.exitCode = diagnostics.length > 0 || examples.length === 0 ? 1 : 0;
+
+function pathOf(file, code, index) {
+  const name = /^\/\/ ([\w./-]+\.ts)\n/.exec(code)?.[1];
+  const page = file.replaceAll('/', '_');
+  return name === undefined ? `${FOLDER}/example-${index}.ts` : `${FOLDER}/${page}/${name}`;
+}
 
 function fromMarkdown(file, text) {
   return fences(text).map(({ code, line }) => ({ file, line, code }));

@@ -27,6 +27,7 @@ const steps = [
     ],
   ],
   ['examples in TSDoc and Markdown', ['node', 'scripts/check-examples.mjs']],
+  ['llms.txt and llms-full.txt', ['node', 'scripts/llms-text.mjs', '--check']],
   ['a page for every error code', ['node', 'scripts/error-pages.mjs', '--check']],
   ...publicPackages.flatMap((folder) => [
     [`package shape of ${folder} (publint)`, ['publint', '--strict', folder]],

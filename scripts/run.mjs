@@ -23,6 +23,7 @@ const commands = {
     environment: { SHARDLINE_BACKEND: 'containers' },
   },
   check: { run: ['node', 'scripts/check.mjs'] },
+  'docs:llms': { run: ['node', 'scripts/llms-text.mjs'] },
   'docs:errors': { run: ['node', 'scripts/error-pages.mjs'] },
   bench: { run: ['node', 'benchmarks/dist/main.js'] },
   demo: { run: ['node', 'examples/betting/dist/demo/main.js'] },

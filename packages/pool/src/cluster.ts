@@ -268,6 +268,7 @@ export class Cluster {
       }
       this.telemetry.record('db.client.operation.duration', durationMs / 1000, {
         'db.client.connection.pool.name': name,
+        ...(error === undefined ? {} : { 'error.type': codeOf(error) ?? '_OTHER' }),
       });
     }
   }

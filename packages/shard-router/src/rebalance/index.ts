@@ -20,3 +20,4 @@ export type {
   RouterStatus,
   ShardStatus,
 } from './status.js';
+export { type MovesSource, type MoveWatch, watchMoves } from './watch-moves.js';

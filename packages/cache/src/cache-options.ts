@@ -2,6 +2,9 @@ import { type BreakerState, type Clock, type Duration, durationOption } from '@s
 import * as v from 'valibot';
 import type { Rules } from './invalidate/rules.js';
 import type { PartitionOptions } from './partition.js';
+import type { Inconsistency } from './probe/probe.js';
+import { type ScheduleOptions, scheduleSchema } from './schedule/schedules.js';
+import { type WarmingOptions, warmingSchema } from './warm/warming-options.js';
 
 /** What `createCache` is told. */
 export interface CacheOptions extends PartitionOptions {
@@ -28,6 +31,17 @@ export interface CacheOptions extends PartitionOptions {
    * the beginning of a session here that comes from another process. Undefined asks for nothing.
    */
   readonly provenSince?: (() => number | undefined) | undefined;
+  /** What is invalidated when, by cron; one process of all does it. */
+  readonly schedules?: Readonly<Record<string, ScheduleOptions>> | undefined;
+  /** What is read ahead of demand, and what that may cost. */
+  readonly warming?: WarmingOptions | undefined;
+  /** Told of values that the cache goes on to show though their source has others; see `probe`. */
+  readonly onInconsistency?: ((found: Inconsistency) => void) | undefined;
+  /**
+   * Told of what failed in work that nobody waits for: schedules, warming, purges.
+   * @default a warning of the process
+   */
+  readonly onError?: ((error: unknown, doing: string) => void) | undefined;
   /** Told when a tier's breaker opens, probes or closes. */
   readonly onBreaker?:
     | ((event: { tier: string; from: BreakerState; to: BreakerState }) => void)
@@ -64,6 +78,10 @@ export const cacheSchema = v.strictObject({
   trustAfterRestart: v.optional(v.boolean(), false),
   tombstoneTtl: v.optional(durationOption({ min: '1s', max: '7d' }), '1m'),
   provenSince: v.optional(anyFunction),
+  schedules: v.optional(v.record(v.string(), scheduleSchema), {}),
+  warming: v.optional(warmingSchema, {}),
+  onInconsistency: v.optional(anyFunction),
+  onError: v.optional(anyFunction),
   onBreaker: v.optional(anyFunction),
   clock: v.optional(anyObject),
   random: v.optional(anyFunction),

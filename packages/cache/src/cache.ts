@@ -1,5 +1,4 @@
 import {
-  type BreakerState,
   type Clock,
   type ConfigurationFault,
   checkOptions,
@@ -12,7 +11,9 @@ import {
   systemClock,
   withDeadline,
 } from '@shardline/core';
+import { Background } from './background.js';
 import { type CacheOptions, type CacheSettings, cacheSchema } from './cache-options.js';
+import { type CacheHealth, healthOf } from './health.js';
 import { collectUntilCommit, commitScope } from './invalidate/after-commit.js';
 import {
   type InvalidationReport,
@@ -23,27 +24,16 @@ import type { InvalidationRecord } from './invalidate/outbox.js';
 import { RuleBook } from './invalidate/rules.js';
 import { tagStamp } from './invalidate/tag-stamp.js';
 import { mergeTasks, recordOf, taskOf } from './invalidate/tasks.js';
+import { makeRuntime } from './make-runtime.js';
 import { CacheNamespace } from './namespace.js';
 import { Partition, type PartitionOptions } from './partition.js';
-import { type NamespaceOptions, resolvePolicy } from './policy.js';
-import { NamespaceRuntime } from './runtime.js';
+import type { NamespaceOptions } from './policy.js';
+import type { NamespaceRuntime } from './runtime.js';
 import { CacheTelemetry } from './telemetry.js';
 import { CoarseClock } from './tiers/memory/coarse-clock.js';
+import { planKeys, type WarmOptions } from './warm/warm-plan.js';
+import type { Warmable, WarmKey, WarmReport } from './warm/warmer.js';
 import type { FlushReport } from './write/behind-policy.js';
-
-/** How a cache is. */
-export interface CacheHealth {
-  /** Every tier answers and nothing waits to be invalidated. */
-  readonly healthy: boolean;
-  readonly tiers: readonly {
-    readonly tier: string;
-    readonly breaker: BreakerState;
-  }[];
-  /** Invalidations that a tier has not taken yet. */
-  readonly pendingInvalidations: number;
-  /** By how long this process may lag behind an invalidation at most, now, in milliseconds. */
-  readonly stalenessBoundMs: number;
-}
 
 /** What closing a cache came to. */
 export interface CacheCloseReport extends FlushReport {
@@ -51,6 +41,7 @@ export interface CacheCloseReport extends FlushReport {
   readonly pendingInvalidations: number;
 }
 
+const NOTHING_TO_DO: InvalidationReport = { acknowledged: true, waitingFor: [] };
 const DEFAULT_CLOSE: Duration = '5s';
 
 /** A cache of named parts over memory, Redis and Memcached. Made by `createCache`. */
@@ -62,10 +53,12 @@ export class Cache implements AsyncDisposable {
   readonly #coarse: CoarseClock;
   readonly #partitions = new Map<string, Partition>();
   readonly #runtimes = new Map<string, NamespaceRuntime>();
-  readonly #namespaces = new Map<string, CacheNamespace<never>>();
+  readonly #namespaces = new Map<string, CacheNamespace<unknown>>();
   readonly #rules: RuleBook;
   readonly #invalidator: Invalidator;
   readonly #closing = new AbortController();
+  readonly #background: Background;
+  readonly #onError: (error: unknown, doing: string) => void;
   readonly #telemetry: CacheTelemetry;
   #closed: Promise<CacheCloseReport> | undefined;
 
@@ -82,6 +75,17 @@ export class Cache implements AsyncDisposable {
     for (const [name, partition] of Object.entries(options.partitions ?? {})) {
       this.#open(name, partition, options);
     }
+    this.#onError = options.onError ?? warn;
+    this.#background = new Background({
+      settings: this.#settings,
+      clock: this.#clock,
+      redis: this.#partitions.get('')?.redis,
+      runtimes: this.#runtimes,
+      find: (name) => this.#warmable(name),
+      apply: (records) => this.apply(records),
+      closing: this.#closing.signal,
+      onError: this.#onError,
+    });
     this.#telemetry = new CacheTelemetry(this.#runtimes, this.#partitions, this.#invalidator);
   }
 
@@ -103,20 +107,62 @@ export class Cache implements AsyncDisposable {
         known === undefined ? 'is not declared: give its options' : 'is declared twice';
       throw configurationError(subject, [{ path: '', message }]);
     }
-    const runtime = this.#makeRuntime(name, options);
+    const runtime = this.#makeRuntime(name, options as NamespaceOptions<unknown>);
     this.#runtimes.set(name, runtime);
     const namespace = new CacheNamespace<Value>(runtime, this.#invalidator);
-    this.#namespaces.set(name, namespace as CacheNamespace<never>);
+    this.#namespaces.set(name, namespace as CacheNamespace<unknown>);
     return namespace;
   }
 
   /**
-   * Runs the rules of an event: everything that they name is invalidated.
+   * Runs the rules of an event: everything that they name is invalidated. What the event makes likely
+   * (`warming.events`) is read afterwards, in the background.
    *
    * @throws ShardlineError `CACHE_EVENT_UNKNOWN`, `CACHE_EVENT_PAYLOAD`, `CACHE_INVALIDATION_QUEUED`.
    */
   async emit(event: string, payload: unknown = {}): Promise<InvalidationReport> {
-    return this.apply(this.recordsOf(event, payload));
+    const isPredicted = this.#background.predicts(event);
+    const likely = isPredicted ? this.#background.predictedKeys(event, payload) : [];
+    if (isPredicted && !this.#rules.has(event)) {
+      this.#predict(likely);
+      return NOTHING_TO_DO;
+    }
+    const report = await this.apply(this.recordsOf(event, payload));
+    this.#predict(likely);
+    return report;
+  }
+
+  /**
+   * Reads keys before somebody waits for them, within the budget of `warming`. What is there is left as it
+   * is; a run that ended early is simply begun anew, and loads only what is missing.
+   *
+   * @throws ShardlineError `CONFIG_INVALID` for a namespace that this cache does not have.
+   *
+   * @example
+   * ```ts
+   * import { createCache } from '@shardline/cache';
+   *
+   * declare function allBoards(): AsyncIterable<string>;
+   *
+   * await using cache = createCache({ redis: 'redis://127.0.0.1:6379' });
+   * cache.namespace('leaderboards', { ttl: '5m', hotKeys: true });
+   * const { loaded, stoppedBy } = await cache.warm({
+   *   keys: { leaderboards: allBoards() },
+   *   hot: true,
+   *   deadline: '1m',
+   * });
+   * ```
+   */
+  async warm(options: WarmOptions): Promise<WarmReport> {
+    if (this.#closed !== undefined) throw closedError();
+    for (const name of Object.keys(options.keys ?? {})) this.#warmable(name);
+    const { deadline, signal, onProgress } = options;
+    return this.#background.warmer.run({
+      keys: planKeys(options, this.#runtimes.values(), this.#clock.now()),
+      timeoutMs: deadline === undefined ? undefined : durationMs(deadline, 'deadline'),
+      signal,
+      onProgress,
+    });
   }
 
   /** What an event would invalidate, as plain rows: for an outbox, or to look at. */
@@ -154,27 +200,19 @@ export class Cache implements AsyncDisposable {
   async afterCommit<T>(work: () => Promise<T>): Promise<T> {
     const { result, scope } = await collectUntilCommit(work);
     const outer = commitScope();
-    if (outer !== undefined) outer.tasks.push(...scope.tasks);
-    else await this.#invalidator.run(mergeTasks(scope.tasks.map(({ task }) => task)));
+    if (outer !== undefined) {
+      outer.tasks.push(...scope.tasks);
+      outer.afterwards.push(...scope.afterwards);
+      return result;
+    }
+    await this.#invalidator.run(mergeTasks(scope.tasks.map(({ task }) => task)));
+    for (const next of scope.afterwards) next();
     return result;
   }
 
   /** How the tiers are, and by how much this process may lag. */
   health(): CacheHealth {
-    const tiers = [...this.#partitions.values()].flatMap(({ name, breakers }) =>
-      [...breakers].map(([tier, { state }]) => ({
-        tier: name === '' ? tier : `${name} ${tier}`,
-        breaker: state,
-      })),
-    );
-    const pendingInvalidations = this.#invalidator.pendingCount;
-    const bounds = [...this.#runtimes.values()].map(({ policy }) => policy.boundMs);
-    return {
-      healthy: pendingInvalidations === 0 && tiers.every(({ breaker }) => breaker === 'closed'),
-      tiers,
-      pendingInvalidations,
-      stalenessBoundMs: Math.max(0, ...bounds.filter(Number.isFinite)),
-    };
+    return healthOf(this.#partitions.values(), this.#runtimes.values(), this.#invalidator);
   }
 
   /**
@@ -219,6 +257,7 @@ export class Cache implements AsyncDisposable {
     );
     this.#invalidator.close();
     const finishing = async () => {
+      await this.#background.close();
       for (const runtime of this.#runtimes.values()) await runtime.idle();
       if (this.#invalidator.pendingCount > 0) await this.#invalidator.replay();
     };
@@ -235,6 +274,22 @@ export class Cache implements AsyncDisposable {
     };
   }
 
+  #predict(keys: readonly WarmKey[]): void {
+    if (keys.length === 0) return;
+    const scope = commitScope();
+    const begin = () => this.#background.predict(keys);
+    if (scope === undefined) begin();
+    else scope.afterwards.push(begin);
+  }
+
+  #warmable(name: string): Warmable {
+    const runtime = this.#runtimes.get(name);
+    const namespace = this.#namespaces.get(name);
+    if (runtime !== undefined && namespace !== undefined) return { runtime, namespace };
+    const message = 'is no namespace of this cache';
+    throw configurationError('warming', [{ path: name, message }]);
+  }
+
   #open(name: string, options: PartitionOptions, common: CacheOptions = options): void {
     const settings = this.#settings;
     const partition = new Partition(name, options, {
@@ -248,39 +303,19 @@ export class Cache implements AsyncDisposable {
     this.#partitions.set(name, partition);
   }
 
-  #makeRuntime<Value>(name: string, options: NamespaceOptions<Value>): NamespaceRuntime {
-    const partition = this.#partitions.get(options.partition ?? '');
-    if (partition === undefined) {
-      const message = `'${options.partition}' is not among the cache's partitions`;
-      throw configurationError(`cache namespace '${name}'`, [{ path: 'partition', message }]);
-    }
-    const policy = resolvePolicy(name, options, partition.tiers);
-    const faults: ConfigurationFault[] = [];
-    for (const pattern of this.#rules.patternsOf(name)) {
-      try {
-        policy.template.stampOfPattern(name, pattern);
-      } catch (error) {
-        faults.push({ path: 'keys', message: (error as Error).message });
-      }
-    }
-    if (faults.length > 0) throw configurationError(`cache namespace '${name}'`, faults);
-    const runtime = new NamespaceRuntime({
-      policy: policy as never,
-      prefix: this.#settings.prefix,
-      l2: partition.l2,
-      l3: partition.l3,
-      bus: policy.usesL2 || policy.usesL3 ? partition.bus : undefined,
-      coherence: partition.coherence,
+  #makeRuntime(name: string, options: NamespaceOptions<unknown>): NamespaceRuntime {
+    const { scheduled } = this.#background;
+    return makeRuntime(name, options, {
+      settings: this.#settings,
+      partitions: this.#partitions,
+      patterns: [...this.#rules.patternsOf(name), ...scheduled.patternsOf(name)],
       clock: this.#clock,
       coarse: this.#coarse,
       random: this.#random,
-      tombstoneMs: this.#settings.tombstoneTtl,
-      closing: this.#closing,
       invalidator: this.#invalidator,
       provenSince: this.#provenSince,
+      closing: this.#closing,
     });
-    partition.runtimes.set(name, runtime);
-    return runtime;
   }
 
   #tasksOf(records: readonly InvalidationRecord[]): InvalidationTask[] {
@@ -322,6 +357,10 @@ export function createCache(options: CacheOptions): Cache {
 }
 
 function asksForNothing(): undefined {}
+
+function warn(error: unknown, doing: string): void {
+  process.emitWarning(`Cache, ${doing}: ${String(error)}`, 'ShardlineWarning');
+}
 
 function closedError(): ShardlineError {
   return new ShardlineError(coreErrors.CLOSED, 'The cache was closed.');

@@ -26,4 +26,11 @@ export class Counters {
   behindCoalesced = 0;
   behindFailures = 0;
   behindUnwritten = 0;
+  /** Loads made ahead of demand. */
+  warmed = 0;
+  probes = 0;
+  /** Probes that found the cache at odds with its source, by how long it had been so at least. */
+  inconsistentBeyondBound = 0;
+  inconsistentBeyond1m = 0;
+  inconsistentBeyond10m = 0;
 }

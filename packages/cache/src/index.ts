@@ -1,9 +1,10 @@
 export type { Bus, BusListener, BusMessage } from './bus/bus.js';
-export { Cache, type CacheCloseReport, type CacheHealth, createCache } from './cache.js';
+export { Cache, type CacheCloseReport, createCache } from './cache.js';
 export type { CacheOptions } from './cache-options.js';
 export type { Codec } from './entry/codec.js';
 export type { CompressionName } from './entry/compression.js';
 export { cacheErrors } from './errors.js';
+export type { CacheHealth } from './health.js';
 export type { InvalidationReport } from './invalidate/invalidator.js';
 export {
   type InvalidationRecord,
@@ -24,8 +25,13 @@ export type {
 } from './namespace.js';
 export type { PartitionOptions } from './partition.js';
 export type { LoadContext, Loader, NamespaceOptions, Store, TierName } from './policy.js';
+export type { Inconsistency, ProbeStage } from './probe/probe.js';
+export type { ScheduleOptions } from './schedule/schedules.js';
 export type { MemcachedOptions, MemcachedTarget } from './tiers/memcached/open-memcached.js';
 export type { Lease, Seen, SharedTier, Tombstone } from './tiers/tier.js';
+export type { WarmOptions } from './warm/warm-plan.js';
+export type { WarmProgress, WarmReport } from './warm/warmer.js';
+export type { WarmingOptions } from './warm/warming-options.js';
 export type {
   FlushReport,
   StoreMany,

@@ -12,6 +12,7 @@ import { NAMESPACE_STAMP } from './invalidate/key-template.js';
 import { tagStamp } from './invalidate/tag-stamp.js';
 import { assertKey } from './keys.js';
 import type { Loader, Policy } from './policy.js';
+import type { Sampler } from './probe/sampler.js';
 import { isProvenSince, type ReadOptions, SlowRead } from './read/slow-read.js';
 import type { NamespaceRuntime } from './runtime.js';
 import type { AdmittedEntries } from './tiers/memory/admission.js';
@@ -80,6 +81,9 @@ export class CacheNamespace<Value = unknown> {
   readonly #boundMs: number;
   readonly #clone: boolean;
   readonly #slowRead: SlowRead;
+  readonly #sampler: Sampler | undefined;
+  /** The hit of L1 that the sampler looks at next. */
+  #sampleAt = Number.POSITIVE_INFINITY;
 
   /** Made by `cache.namespace()`. */
   constructor(runtime: NamespaceRuntime, invalidator: Invalidator) {
@@ -95,6 +99,8 @@ export class CacheNamespace<Value = unknown> {
     this.#boundMs = runtime.policy.boundMs;
     this.#clone = runtime.policy.clone;
     this.#slowRead = new SlowRead(runtime);
+    this.#sampler = runtime.makeSampler((key) => this.get(key));
+    if (this.#sampler !== undefined) this.#sampleAt = this.#sampler.nextStride();
   }
 
   /**
@@ -113,6 +119,7 @@ export class CacheNamespace<Value = unknown> {
       isProvenSince(this.#coherence, entry, sinceMs)
     ) {
       this.#counters.l1Hits += 1;
+      if (this.#counters.l1Hits >= this.#sampleAt) this.#sample(entry);
       return Promise.resolve(this.#clone ? structuredClone(entry.value) : entry.value) as Promise<
         Value | undefined
       >;
@@ -281,6 +288,12 @@ export class CacheNamespace<Value = unknown> {
       });
   }
 
+  #sample(entry: MemoryEntry): void {
+    const sampler = this.#sampler as Sampler;
+    this.#sampleAt = this.#counters.l1Hits + sampler.nextStride();
+    sampler.hit(entry.key, entry.value);
+  }
+
   #peekBehind(key: string): Value | undefined {
     const value = this.#runtime.behind?.newest(key)?.value;
     return (this.#clone ? structuredClone(value) : value) as Value | undefined;
@@ -305,6 +318,7 @@ export class CacheNamespace<Value = unknown> {
   ): Promise<unknown> {
     this.#checked(key);
     const value = await this.#slowRead.get(key, entry, options as ReadOptions | undefined, sinceMs);
+    this.#sampler?.slow(key, value);
     return this.#clone ? structuredClone(value) : value;
   }
 

@@ -126,6 +126,16 @@ export interface NamespaceOptions<Value> {
     | undefined;
   /** Hand out a copy instead of the frozen value itself. @default false */
   readonly clone?: boolean | undefined;
+  /**
+   * Remember in Redis what is asked for most in each hour of the week, for `cache.warm({ hot: true })` and
+   * `warming.peakHoursAhead`: true (1000 keys an hour), or how many. @default false
+   */
+  readonly hotKeys?: boolean | number | undefined;
+  /**
+   * Compare a share of the values shown with their source: true (1 in 10 000), or the share. What the
+   * cache goes on to show wrongly is counted and told to `onInconsistency`. @default false
+   */
+  readonly probe?: boolean | number | undefined;
   /** How keys are built, for patterns: `'{userId}:{page}'`. @default '{key}', one part */
   readonly keys?: string | undefined;
   /** Tags of an entry, from its key and value. */
@@ -171,6 +181,10 @@ export interface Policy<Value = unknown> {
   readonly maxL2Bytes: number;
   readonly maxL3Bytes: number;
   readonly clone: boolean;
+  /** How many hot keys of an hour are remembered; 0 is off. */
+  readonly hotKeys: number;
+  /** Share of the values shown that are compared with their source. */
+  readonly probeShare: number;
   readonly template: KeyTemplate;
   readonly tags: ((key: string, value: Value | undefined) => readonly string[]) | undefined;
 }
@@ -250,12 +264,17 @@ const schema = v.strictObject({
     {},
   ),
   clone: v.optional(v.boolean(), false),
+  hotKeys: v.optional(v.union([v.boolean(), integerOption(1, 100_000)]), false),
+  probe: v.optional(v.union([v.boolean(), share(0, 1)]), false),
   keys: v.optional(
     v.pipe(v.string(), v.regex(/^\{\w+\}(:\{\w+\}){0,7}$/, "must look like '{userId}:{page}'")),
     '{key}',
   ),
   tags: v.optional(anyFunction),
 });
+
+const DEFAULT_HOT_KEYS = 1000;
+const DEFAULT_PROBE_SHARE = 1e-4;
 
 /** A lease outlives the hard deadline of the load that it is for, its fill included. */
 const LEASE_MARGIN_MS = 2000;
@@ -318,6 +337,8 @@ export function resolvePolicy<Value>(
     maxL2Bytes: checked.maxValueBytes.l2,
     maxL3Bytes: checked.maxValueBytes.l3,
     clone: checked.clone,
+    hotKeys: checked.hotKeys === true ? DEFAULT_HOT_KEYS : Number(checked.hotKeys),
+    probeShare: checked.probe === true ? DEFAULT_PROBE_SHARE : Number(checked.probe),
     template: new KeyTemplate(checked.keys),
     tags: options.tags,
   };
@@ -353,6 +374,9 @@ function contradictions(
   }
   if (options.write === 'through' && options.store === undefined) {
     fault('store', "is missing: write 'through' writes to the source by it");
+  }
+  if (options.probe !== false && options.load === undefined) {
+    fault('load', 'is missing: `probe` compares with what it reads');
   }
   faults.push(...behindFaults(options));
   if (!canCompress(options.compression)) {

@@ -9,6 +9,8 @@ import { ANY_TAG_STAMP } from './invalidate/tag-stamp.js';
 import { TierStamps } from './invalidate/tier-stamps.js';
 import { Addresses } from './keys.js';
 import type { Policy } from './policy.js';
+import { type Inconsistency, Probe } from './probe/probe.js';
+import { Sampler } from './probe/sampler.js';
 import { RecentFailures } from './read/attempt.js';
 import type { Found } from './read/found.js';
 import type { Level } from './read/level.js';
@@ -16,6 +18,7 @@ import { Reader } from './read/reader.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
 import { MemoryTier } from './tiers/memory/memory-tier.js';
 import type { SharedTier } from './tiers/tier.js';
+import type { HotKeys } from './warm/hot-keys.js';
 import { WriteBehind } from './write/write-behind.js';
 
 /** What a namespace is given by the partition that it lives in. */
@@ -34,6 +37,8 @@ export interface RuntimeOptions {
   readonly invalidator: Invalidator;
   /** Since when a read must be proven good, for the caller at hand. */
   readonly provenSince: () => number | undefined;
+  readonly hotKeys: HotKeys | undefined;
+  readonly onInconsistency: ((found: Inconsistency) => void) | undefined;
 }
 
 /** Everything that one namespace consists of, joined. */
@@ -57,6 +62,8 @@ export class NamespaceRuntime implements InvalidationTarget {
   readonly failures: RecentFailures;
   readonly reader: Reader;
   readonly behind: WriteBehind | undefined;
+  readonly hotKeys: HotKeys | undefined;
+  readonly #onInconsistency: ((found: Inconsistency) => void) | undefined;
   /** Reads under way, shared by those who ask for the same key. */
   flights = new SingleFlight<string, Found>();
   readonly #background = new Set<Promise<unknown>>();
@@ -79,6 +86,8 @@ export class NamespaceRuntime implements InvalidationTarget {
     this.tombstoneMs = options.tombstoneMs;
     this.closing = options.closing;
     this.provenSince = options.provenSince;
+    this.hotKeys = options.hotKeys;
+    this.#onInconsistency = options.onInconsistency;
     this.failures = new RecentFailures(policy.loadBackoffMs, clock);
     this.levels = [
       ...(policy.usesL2 && options.l2 ? [this.#level(options.l2, policy.maxL2Bytes)] : []),
@@ -99,6 +108,14 @@ export class NamespaceRuntime implements InvalidationTarget {
       isWrittenBehind: (key) => this.behind?.newest(key) !== undefined,
     });
     this.behind = policy.behind && new WriteBehind(this, policy.behind, options.invalidator);
+  }
+
+  /** What looks at a share of the reads; undefined if nobody wants to. */
+  makeSampler(read: (key: string) => Promise<unknown>): Sampler | undefined {
+    const { probeShare } = this.policy;
+    const probe = probeShare > 0 ? new Probe(this, read, this.#onInconsistency) : undefined;
+    if (probe === undefined && this.hotKeys === undefined) return undefined;
+    return new Sampler(this.random, this.hotKeys, probe, probeShare);
   }
 
   isClosed(): boolean {

@@ -18,6 +18,8 @@ const STORE = Symbol.for('shardline.cache.afterCommit');
 
 export interface CommitScope {
   readonly tasks: { readonly owner: object; readonly task: InvalidationTask }[];
+  /** What else is to be done once the invalidations have been: warming. */
+  readonly afterwards: (() => void)[];
 }
 
 type Holder = { [STORE]?: AsyncLocalStorage<CommitScope> };
@@ -37,7 +39,7 @@ export function commitScope(): CommitScope | undefined {
 export async function collectUntilCommit<T>(
   work: () => Promise<T>,
 ): Promise<{ readonly result: T; readonly scope: CommitScope }> {
-  const scope: CommitScope = { tasks: [] };
+  const scope: CommitScope = { tasks: [], afterwards: [] };
   const result = await store().run(scope, work);
   return { result, scope };
 }

@@ -34,13 +34,18 @@ export class RuleBook {
   /** What is wrong with the rules as such; namespaces are checked as they are declared. */
   readonly faults: ConfigurationFault[] = [];
 
-  constructor(rules: Rules) {
+  /** @param subject the option that the rules stand in, for messages. */
+  constructor(rules: Rules, subject = 'rules') {
     for (const [event, targets] of Object.entries(rules)) {
       this.#byEvent.set(
         event,
-        targets.flatMap((source, index) => this.#parse(source, `rules['${event}'][${index}]`)),
+        targets.flatMap((source, index) => this.#parse(source, `${subject}['${event}'][${index}]`)),
       );
     }
+  }
+
+  has(event: string): boolean {
+    return this.#byEvent.has(event);
   }
 
   get events(): readonly string[] {

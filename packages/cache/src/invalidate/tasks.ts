@@ -15,7 +15,9 @@ export function recordOf({ namespace, kind, text }: RuleHit): InvalidationRecord
 
 /** What a row asks of its namespace. */
 export function taskOf(
-  runtime: InvalidationTarget & { readonly policy: { readonly template: KeyTemplate } },
+  runtime: InvalidationTarget & {
+    readonly policy: { readonly template: KeyTemplate; readonly freshness: string | undefined };
+  },
   record: InvalidationRecord,
 ): InvalidationTask {
   const { template } = runtime.policy;

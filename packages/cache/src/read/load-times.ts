@@ -5,23 +5,23 @@
 const WINDOW = 128;
 
 export class LoadTimes {
-  readonly #ring = new Float64Array(WINDOW);
+  readonly #tookMs = new Float64Array(WINDOW);
+  readonly #endedAtMs = new Float64Array(WINDOW);
   #count = 0;
 
-  /** How many loads the answer of `quantileMs` rests on. */
-  get size(): number {
-    return Math.min(this.#count, WINDOW);
-  }
-
-  add(loadMs: number): void {
-    this.#ring[this.#count % WINDOW] = loadMs;
+  add(tookMs: number, endedAtMs: number): void {
+    this.#tookMs[this.#count % WINDOW] = tookMs;
+    this.#endedAtMs[this.#count % WINDOW] = endedAtMs;
     this.#count += 1;
   }
 
-  /** The time within which a share of the last loads ended; 0 if there were none. */
-  quantileMs(share: number): number {
-    if (this.size === 0) return 0;
-    const sorted = this.#ring.slice(0, this.size).sort();
-    return sorted[Math.min(this.size - 1, Math.floor(this.size * share))] as number;
+  /** Of the loads that ended since a moment, at most the last 128: how long, shortest first. */
+  since(sinceMs: number): readonly number[] {
+    const size = Math.min(this.#count, WINDOW);
+    const took: number[] = [];
+    for (let index = 0; index < size; index += 1) {
+      if ((this.#endedAtMs[index] as number) >= sinceMs) took.push(this.#tookMs[index] as number);
+    }
+    return took.sort((a, b) => a - b);
   }
 }

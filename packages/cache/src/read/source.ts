@@ -29,8 +29,9 @@ export class Source {
     counters.loads += 1;
     const startedAtMs = clock.monotonicMs();
     const value = await this.#call(load, key, attempt);
-    const loadMs = clock.monotonicMs() - startedAtMs;
-    this.times.add(loadMs);
+    const endedAtMs = clock.monotonicMs();
+    const loadMs = endedAtMs - startedAtMs;
+    this.times.add(loadMs, endedAtMs);
     const isAbsent = value === undefined;
     const ttlMs = isAbsent ? policy.negativeTtlMs : policy.ttlMs;
     return {
@@ -61,7 +62,8 @@ export class Source {
       if (signal.aborted) throw error;
       counters.loadFailures += 1;
       // A source that fails slowly is a slow source.
-      this.times.add(clock.monotonicMs() - startedAtMs);
+      const endedAtMs = clock.monotonicMs();
+      this.times.add(endedAtMs - startedAtMs, endedAtMs);
       const failure = isShardlineError(error, 'DEADLINE_EXCEEDED')
         ? loadTimeout(policy, key, error)
         : error;

@@ -1,20 +1,19 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ReplicaPool } from '@shardline/pool';
 import { type PostgresServer, startPostgres } from '@shardline/testkit';
 import {
   checkDeadlines,
   checkSessions,
   checkWriteOrder,
-  openRecorder,
   readHistory,
 } from '@shardline/testkit/check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startWorkload, type Workload, workloadSchema } from './workload.js';
+import { SessionProcesses } from './session-processes.js';
+import { type WorkloadCounts, workloadSchema } from './workload.js';
 
 /**
- * P4, attacked: sessions hop between pools over replicas that lag by 0, 200 and 500 ms while servers freeze,
+ * P4, attacked: sessions hop between processes over replicas that lag by 0, 200 and 500 ms while servers freeze,
  * die and restart, commits hang on a synchronous standby that is not there, and a replica is promoted.
  * What was seen is judged afterwards: no session read misses its own write or goes back.
  *
@@ -25,24 +24,13 @@ const seed = Number(process.env['SHARDLINE_SEED'] ?? Math.floor(Math.random() * 
 const phaseOperations = isLong ? 20_000 : 1200;
 const signingKeys = [{ id: 'test', secret: 'only-for-tests-0123456789-abcdef' }];
 
-/** mulberry32 */
-function seeded(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 describe(`sessions over delayed, frozen, killed and promoted servers (seed ${seed})`, () => {
   let folder: string;
   let primary: PostgresServer;
   let quick: PostgresServer;
   let slow: PostgresServer;
   let slowest: PostgresServer;
-  const pools: ReplicaPool[] = [];
+  let processes: SessionProcesses;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'shardline-sessions-'));
@@ -55,22 +43,23 @@ describe(`sessions over delayed, frozen, killed and promoted servers (seed ${see
     slow = await primary.addReplica({ name: 'p4-slow', applyDelay: '200ms' });
     slowest = await primary.addReplica({ name: 'p4-slowest', applyDelay: '500ms' });
     for (const replica of [quick, slow, slowest]) await primary.waitForReplica(replica);
-    for (let i = 0; i < 3; i += 1) {
-      const pool = new ReplicaPool({
-        primary: primary.url,
-        replicas: [quick.url, slow.url, slowest.url],
-        max: 6,
-        pipelining: i === 1,
-        monitor: { interval: '200ms', panicInterval: '50ms', timeout: '500ms' },
-        sessions: { signingKeys },
-      });
-      await pool.ready();
-      pools.push(pool);
-    }
+    const options = {
+      primary: primary.url,
+      replicas: [quick.url, slow.url, slowest.url],
+      max: 6,
+      monitor: { interval: '200ms', panicInterval: '50ms', timeout: '500ms' },
+      sessions: { signingKeys },
+    } as const;
+    // Each has a monitor, connections and knowledge of its own.
+    processes = await SessionProcesses.start([
+      options,
+      { ...options, pipelining: true },
+      { ...options, max: 3 },
+    ]);
   });
 
   afterAll(async () => {
-    await Promise.all(pools.map((pool) => pool.close({ deadline: '5s' })));
+    await processes?.end();
     for (const server of [slowest, slow, quick, primary]) await server?.stop();
     await rm(folder, { recursive: true, force: true });
   });
@@ -84,7 +73,7 @@ describe(`sessions over delayed, frozen, killed and promoted servers (seed ${see
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
   }
 
-  async function hurt(workload: Workload): Promise<void> {
+  async function hurt(workload: SessionProcesses): Promise<void> {
     await workload.afterMore(phaseOperations);
 
     await quick.freeze();
@@ -115,23 +104,22 @@ describe(`sessions over delayed, frozen, killed and promoted servers (seed ${see
     timeout: isLong ? 1_800_000 : 300_000,
   }, async () => {
     const initial = await versions(primary);
-    const path = join(folder, 'faults.jsonl');
-    const recorder = openRecorder({ path, process: 'faults' });
-    const workload = startWorkload({
-      pools,
-      recorder,
-      random: seeded(seed),
+    await processes.begin({
+      folder,
+      name: 'faults',
+      seed: seed,
       keys: 8,
-      callers: 12,
+      callers: 4,
       deadlineMs: 30_000,
     });
+    let paths: string[] = [];
     try {
-      await hurt(workload);
+      await hurt(processes);
+      await everyoneHasRead([primary, quick, slow, slowest]);
     } finally {
-      await workload.stop();
-      recorder.close();
+      paths = await processes.stop();
     }
-    judge(path, workload, initial, [primary, quick, slow, slowest]);
+    judge(paths, processes.counts, initial, [primary, quick, slow, slowest]);
   });
 
   test('nor over a promotion that loses nothing', {
@@ -140,36 +128,42 @@ describe(`sessions over delayed, frozen, killed and promoted servers (seed ${see
     // Acknowledged means: on the replica that will be promoted. Else PostgreSQL itself would lose it.
     await setSynchronous(primary, 'ANY 1 ("p4-quick")');
     const initial = await versions(primary);
-    const path = join(folder, 'promotion.jsonl');
-    const recorder = openRecorder({ path, process: 'promotion' });
-    const workload = startWorkload({
-      pools,
-      recorder,
-      random: seeded(seed + 1),
+    await processes.begin({
+      folder,
+      name: 'promotion',
+      seed: seed + 1,
       keys: 8,
-      callers: 12,
+      callers: 4,
       deadlineMs: 30_000,
     });
+    let paths: string[] = [];
     try {
-      await workload.afterMore(phaseOperations);
+      await processes.afterMore(phaseOperations);
       await primary.kill();
       await quick.promote();
-      await workload.afterMore(phaseOperations);
+      await processes.afterMore(phaseOperations);
       // The old one comes back and knows nothing of it: nobody may write there or read its past.
       await primary.restart();
-      await workload.afterMore(phaseOperations);
+      await processes.afterMore(phaseOperations);
       await slow.follow(quick);
       await slowest.follow(quick);
-      await workload.afterMore(phaseOperations);
+      await processes.afterMore(phaseOperations);
+      await everyoneHasRead([quick, slow, slowest]);
     } finally {
-      await workload.stop();
-      recorder.close();
+      paths = await processes.stop();
     }
-    judge(path, workload, initial, [quick, slow, slowest]);
+    judge(paths, processes.counts, initial, [quick, slow, slowest]);
     const [left] = (await primary.query('SELECT max(version) AS version FROM reading')).rows;
     const [kept] = (await quick.query('SELECT max(version) AS version FROM reading')).rows;
     expect(Number(kept?.['version'])).toBeGreaterThan(Number(left?.['version']));
   });
+
+  async function everyoneHasRead(servers: readonly PostgresServer[]): Promise<void> {
+    await processes.afterReadsFrom(
+      servers.map(({ port }) => port),
+      21,
+    );
+  }
 
   async function versions(server: PostgresServer): Promise<ReadonlyMap<string, number>> {
     const { rows } = await server.query<{ key: string; version: number }>('TABLE reading');
@@ -177,20 +171,18 @@ describe(`sessions over delayed, frozen, killed and promoted servers (seed ${see
   }
 
   function judge(
-    path: string,
-    workload: Workload,
+    paths: readonly string[],
+    counts: WorkloadCounts,
     initial: ReadonlyMap<string, number>,
     readFrom: readonly PostgresServer[],
   ): void {
-    const history = readHistory([path]);
-    const { counts } = workload;
-    const told = { ...counts, readsByPort: [...counts.readsByPort], errors: [...counts.errors] };
+    const history = readHistory([...paths]);
     for (const verdict of [
       checkSessions(history),
       checkWriteOrder(history, { initialVersion: (key) => initial.get(key) ?? 0 }),
       checkDeadlines(history),
     ]) {
-      expect(verdict, JSON.stringify({ seed, told, verdict }, bigints)).toMatchObject({
+      expect(verdict, JSON.stringify({ seed, counts, verdict }, bigints)).toMatchObject({
         valid: true,
       });
     }
@@ -198,10 +190,10 @@ describe(`sessions over delayed, frozen, killed and promoted servers (seed ${see
     expect(counts.hops).toBeGreaterThan(500);
     expect(counts.writes).toBeGreaterThan(500);
     for (const server of readFrom) {
-      const reads = counts.readsByPort.get(server.port) ?? 0;
-      expect(reads, `${server.name}: ${JSON.stringify(told)}`).toBeGreaterThan(20);
+      const reads = counts.readsByPort[server.port] ?? 0;
+      expect(reads, `${server.name}: ${JSON.stringify(counts)}`).toBeGreaterThan(20);
     }
-    console.error(`sessions: ${JSON.stringify(told)}`);
+    console.error(`sessions: ${JSON.stringify(counts)}`);
   }
 });
 

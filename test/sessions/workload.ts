@@ -2,18 +2,32 @@ import type { ReplicaPool } from '@shardline/pool';
 import type { HistoryRecorder, RecordedCaller } from '@shardline/testkit/check';
 
 /**
- * Callers that write and read a few rows in sessions, hop between pools by token, and record what
+ * Callers that write and read a few rows in sessions, hop between processes by token, and record what
  * they saw. A row's version grows by one with each write, so that every read tells how old it is.
  */
 export interface WorkloadOptions {
-  /** Each with a monitor, connections and knowledge of its own: what separate processes have. */
-  readonly pools: readonly ReplicaPool[];
+  readonly pool: ReplicaPool;
+  /** Where sessions go to and come from. */
+  readonly exchange: Exchange;
   readonly recorder: HistoryRecorder;
   readonly random: () => number;
   readonly keys: number;
   readonly callers: number;
   /** Longest that one statement may take, whatever happens. */
   readonly deadlineMs: number;
+}
+
+/** A session on its way from one process to another. */
+export interface Parcel {
+  readonly token: string;
+  /** Names the state of the session in the history: finer than its token, which may repeat. */
+  readonly state: string | undefined;
+}
+
+/** Takes sessions to other processes, and brings theirs. */
+export interface Exchange {
+  give(parcel: Parcel): void;
+  take(): Parcel | undefined;
 }
 
 type PoolSession = ReturnType<ReplicaPool['session']>;
@@ -25,16 +39,14 @@ export interface WorkloadCounts {
   hops: number;
   failures: number;
   /** Reads by the port of the server that answered. */
-  readonly readsByPort: Map<number, number>;
+  readonly readsByPort: Record<number, number>;
   /** Codes of errors, with how often each came. */
-  readonly errors: Map<string, number>;
+  readonly errors: Record<string, number>;
 }
 
 /** A workload that runs until it is stopped. */
 export interface Workload {
   readonly counts: WorkloadCounts;
-  /** Resolves when so many more operations have succeeded. */
-  afterMore(operations: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -54,14 +66,7 @@ export const workloadSchema =
 
 /** Starts callers. Rows `k0`, `k1`, ... are expected to exist with version 1. */
 export function startWorkload(options: WorkloadOptions): Workload {
-  const counts: WorkloadCounts = {
-    writes: 0,
-    reads: 0,
-    hops: 0,
-    failures: 0,
-    readsByPort: new Map(),
-    errors: new Map(),
-  };
+  const counts = noCounts();
   let isStopped = false;
   const running = Array.from({ length: options.callers }, async (_, index) => {
     const caller = new SessionCaller(options, counts, index % READERS_EVERY === 0);
@@ -69,17 +74,6 @@ export function startWorkload(options: WorkloadOptions): Workload {
   });
   return {
     counts,
-    async afterMore(operations) {
-      const target = counts.writes + counts.reads + operations;
-      let done = counts.writes + counts.reads;
-      let movedAtMs = performance.now();
-      while (counts.writes + counts.reads < target) {
-        if (counts.writes + counts.reads > done) movedAtMs = performance.now();
-        done = counts.writes + counts.reads;
-        if (performance.now() - movedAtMs > 60_000) throw new Error('The workload stands still.');
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-    },
     async stop() {
       isStopped = true;
       await Promise.all(running);
@@ -87,13 +81,16 @@ export function startWorkload(options: WorkloadOptions): Workload {
   };
 }
 
+export function noCounts(): WorkloadCounts {
+  return { writes: 0, reads: 0, hops: 0, failures: 0, readsByPort: {}, errors: {} };
+}
+
 class SessionCaller {
   readonly #options: WorkloadOptions;
   readonly #counts: WorkloadCounts;
   readonly #caller: RecordedCaller;
-  #pool: ReplicaPool;
+  readonly #pool: ReplicaPool;
   #session: PoolSession;
-  /** Names the state of the session in the history: finer than its token, which may repeat. */
   #state: string | undefined;
   static #states = 0;
 
@@ -104,7 +101,7 @@ class SessionCaller {
     this.#options = options;
     this.#counts = counts;
     this.#caller = options.recorder.caller();
-    this.#pool = this.#pick(options.pools);
+    this.#pool = options.pool;
     this.#session = this.#pool.session();
   }
 
@@ -116,12 +113,15 @@ class SessionCaller {
     await (!this.#isReader && random() < WRITE ? this.#write() : this.#read());
   }
 
-  /** Takes the token to another pool, as a client's next request does to another process. */
+  /** Sends the session to another process, as a client's next request does, and goes on with one from there. */
   async #hop(): Promise<void> {
+    const { exchange } = this.#options;
     try {
-      const token = await this.#session.token();
-      this.#pool = this.#pick(this.#options.pools);
-      this.#session = this.#pool.session(token);
+      exchange.give({ token: await this.#session.token(), state: this.#state });
+      const parcel = exchange.take();
+      if (parcel === undefined) return this.#begin();
+      this.#session = this.#pool.session(parcel.token);
+      this.#state = parcel.state;
       this.#counts.hops += 1;
     } catch (error) {
       this.#failed(error);
@@ -148,7 +148,8 @@ class SessionCaller {
       const query = { text, values: [key], ...(insists ? { target: 'primary' as const } : {}) };
       const { rows } = await this.#session.run(() => this.#pool.query(query));
       const { port, version } = rows[0];
-      this.#counts.readsByPort.set(port, (this.#counts.readsByPort.get(port) ?? 0) + 1);
+      const { readsByPort } = this.#counts;
+      readsByPort[port] = (readsByPort[port] ?? 0) + 1;
       return { version: Number(version), node: String(port) };
     });
     if (done) this.#counts.reads += 1;
@@ -160,7 +161,7 @@ class SessionCaller {
     work: () => Promise<{ version: number; node?: string }>,
   ): Promise<boolean> {
     SessionCaller.#states += 1;
-    const tokenOut = `state-${SessionCaller.#states}`;
+    const tokenOut = `${this.#options.recorder.process}.state-${SessionCaller.#states}`;
     const deadlineNs = process.hrtime.bigint() + BigInt(this.#options.deadlineMs) * 1_000_000n;
     const begun = { kind, ...fields, deadlineNs };
     const tokenIn = this.#state === undefined ? {} : { tokenIn: this.#state };
@@ -180,21 +181,17 @@ class SessionCaller {
   #failed(error: unknown): void {
     this.#counts.failures += 1;
     const code = String((error as { code?: unknown }).code ?? (error as Error).message);
-    this.#counts.errors.set(code, (this.#counts.errors.get(code) ?? 0) + 1);
+    const { errors } = this.#counts;
+    errors[code] = (errors[code] ?? 0) + 1;
     this.#begin();
   }
 
   #begin(): void {
-    this.#pool = this.#pick(this.#options.pools);
     this.#session = this.#pool.session();
     this.#state = undefined;
   }
 
   #key(): string {
     return `k${Math.floor(this.#options.random() * this.#options.keys)}`;
-  }
-
-  #pick<T>(items: readonly T[]): T {
-    return items[Math.floor(this.#options.random() * items.length)] as T;
   }
 }

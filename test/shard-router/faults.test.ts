@@ -9,7 +9,7 @@ import {
   unacknowledgedRouters,
 } from '@shardline/shard-router';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { bundle } from './bundle.js';
+import { bundle } from '../bundle.js';
 import { type Cluster, startCluster, until } from './cluster.js';
 
 /** What a router does when its catalog dies, when nobody wakes it, and when it has been frozen over a switch. */
@@ -166,7 +166,7 @@ async function startReader(key: number): Promise<{
   reads: Read[];
   stop: () => Promise<void>;
 }> {
-  const program = await bundle('reader-main');
+  const program = await bundle(new URL('reader-main.ts', import.meta.url));
   const request = {
     // It polls seldom: when it thaws it knows nothing but what it knew before.
     options: { ...cluster.options, name: 'reader', pollInterval: '1s', lease: '3s', listen: false },

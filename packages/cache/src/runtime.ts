@@ -52,6 +52,7 @@ export class NamespaceRuntime implements InvalidationTarget {
   readonly coarse: CoarseClock;
   readonly random: () => number;
   readonly isStrict: boolean;
+  readonly boundMs: number;
   readonly tombstoneMs: number;
   readonly closing: AbortController;
   readonly counters = new Counters();
@@ -80,6 +81,7 @@ export class NamespaceRuntime implements InvalidationTarget {
     this.coarse = options.coarse;
     this.random = random;
     this.isStrict = policy.coherence === 'strict';
+    this.boundMs = policy.boundMs;
     this.tombstoneMs = options.tombstoneMs;
     this.closing = options.closing;
     this.hotKeys = options.hotKeys;

@@ -1,5 +1,6 @@
 import { type BreakerState, type Clock, type Duration, durationOption } from '@shardline/core';
 import * as v from 'valibot';
+import type { EdgePurger } from './edge/purger.js';
 import type { Rules } from './invalidate/rules.js';
 import type { PartitionOptions } from './partition.js';
 import type { Inconsistency } from './probe/probe.js';
@@ -31,6 +32,8 @@ export interface CacheOptions extends PartitionOptions {
    * the beginning of a session here that comes from another process. Undefined asks for nothing.
    */
   readonly provenSince?: (() => number | undefined) | undefined;
+  /** CDNs that keep responses made of cached values, purged last; see `edgeHeaders` of a namespace. */
+  readonly edge?: readonly EdgePurger[] | undefined;
   /** What is invalidated when, by cron; one process of all does it. */
   readonly schedules?: Readonly<Record<string, ScheduleOptions>> | undefined;
   /** What is read ahead of demand, and what that may cost. */
@@ -64,6 +67,10 @@ const partitionEntries = {
 const tierTimeout = v.optional(durationOption({ min: '1ms', max: '1m' }), '250ms');
 const anyFunction = v.custom<(...args: never[]) => unknown>((value) => typeof value === 'function');
 
+function isPurger(value: unknown): boolean {
+  return typeof (value as Partial<EdgePurger> | null)?.purge === 'function';
+}
+
 /** Checks the options of a cache and fills in every default. */
 export const cacheSchema = v.strictObject({
   ...partitionEntries,
@@ -78,6 +85,7 @@ export const cacheSchema = v.strictObject({
   trustAfterRestart: v.optional(v.boolean(), false),
   tombstoneTtl: v.optional(durationOption({ min: '1s', max: '7d' }), '1m'),
   provenSince: v.optional(anyFunction),
+  edge: v.optional(v.array(v.custom<EdgePurger>(isPurger, 'must be a purger')), []),
   schedules: v.optional(v.record(v.string(), scheduleSchema), {}),
   warming: v.optional(warmingSchema, {}),
   onInconsistency: v.optional(anyFunction),

@@ -13,6 +13,7 @@ import {
 } from '@shardline/core';
 import { Background } from './background.js';
 import { type CacheOptions, type CacheSettings, cacheSchema } from './cache-options.js';
+import { Edge } from './edge/edge.js';
 import { type CacheHealth, healthOf } from './health.js';
 import { collectUntilCommit, commitScope } from './invalidate/after-commit.js';
 import {
@@ -57,6 +58,7 @@ export class Cache implements AsyncDisposable {
   readonly #rules: RuleBook;
   readonly #invalidator: Invalidator;
   readonly #closing = new AbortController();
+  readonly #edge: Edge;
   readonly #background: Background;
   readonly #onError: (error: unknown, doing: string) => void;
   readonly #telemetry: CacheTelemetry;
@@ -70,12 +72,17 @@ export class Cache implements AsyncDisposable {
     this.#random = options.random ?? Math.random;
     this.#provenSince = options.provenSince ?? asksForNothing;
     this.#coarse = new CoarseClock(this.#clock);
-    this.#invalidator = new Invalidator(this.#clock);
+    this.#onError = options.onError ?? warn;
+    this.#edge = new Edge(this.#settings.edge, {
+      prefix: this.#settings.prefix,
+      clock: this.#clock,
+      onError: this.#onError,
+    });
+    this.#invalidator = new Invalidator(this.#clock, (task) => this.#edge.purge(task));
     this.#open('', options);
     for (const [name, partition] of Object.entries(options.partitions ?? {})) {
       this.#open(name, partition, options);
     }
-    this.#onError = options.onError ?? warn;
     this.#background = new Background({
       settings: this.#settings,
       clock: this.#clock,
@@ -86,7 +93,13 @@ export class Cache implements AsyncDisposable {
       closing: this.#closing.signal,
       onError: this.#onError,
     });
-    this.#telemetry = new CacheTelemetry(this.#runtimes, this.#partitions, this.#invalidator);
+    this.#telemetry = new CacheTelemetry({
+      runtimes: this.#runtimes,
+      partitions: this.#partitions,
+      invalidator: this.#invalidator,
+      edge: this.#edge,
+      warmer: this.#background.warmer,
+    });
   }
 
   /**
@@ -260,6 +273,7 @@ export class Cache implements AsyncDisposable {
       await this.#background.close();
       for (const runtime of this.#runtimes.values()) await runtime.idle();
       if (this.#invalidator.pendingCount > 0) await this.#invalidator.replay();
+      await this.#edge.close(leftMs());
     };
     await withDeadline({ timeoutMs: leftMs(), doing: 'Closing the cache' }, finishing).catch(() => {
       // What is left waits on tiers that do not answer; they are cut off below.

@@ -67,6 +67,11 @@ export const cacheErrors = defineErrors({
       'A value was to be written to its source by the cache from within `afterCommit`, where it could be neither committed nor rolled back.',
     remedy: 'Write it in the transaction itself and `invalidate`; or `set` after the commit.',
   },
+  CACHE_EDGE_PURGE_FAILED: {
+    retryable: true,
+    meaning: 'An edge (CDN) did not take an order to purge.',
+    remedy: 'It is repeated; look at the token, its rights and the limits of the plan.',
+  },
   CACHE_STORE_FAILED: {
     retryable: false,
     meaning:

@@ -1,6 +1,16 @@
 export type { Bus, BusListener, BusMessage } from './bus/bus.js';
 export { Cache, type CacheCloseReport, createCache } from './cache.js';
 export type { CacheOptions } from './cache-options.js';
+export { type CloudflareOptions, cloudflarePurger } from './edge/cloudflare.js';
+export {
+  type CloudFrontOptions,
+  cloudFrontPurger,
+  type UnsignedRequest,
+} from './edge/cloudfront.js';
+export { type FastlyOptions, fastlyPurger } from './edge/fastly.js';
+export type { HeaderFields } from './edge/headers.js';
+export type { EdgePurger, Fetch } from './edge/purger.js';
+export type { EdgeTarget } from './edge/surrogate-keys.js';
 export type { Codec } from './entry/codec.js';
 export type { CompressionName } from './entry/compression.js';
 export { cacheErrors } from './errors.js';

@@ -45,7 +45,10 @@ export class Addresses {
   readonly valuePrefix: string;
   readonly stampPrefix: string;
 
-  constructor(prefix: string, namespace: string) {
+  constructor(
+    readonly prefix: string,
+    namespace: string,
+  ) {
     this.valuePrefix = `${prefix}:${namespace}:v:`;
     this.stampPrefix = `${prefix}:${namespace}:s:`;
   }

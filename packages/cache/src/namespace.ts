@@ -1,6 +1,8 @@
 import { coreErrors, type Duration, durationMs, ShardlineError } from '@shardline/core';
 import type { Coherence } from './coherence.js';
 import type { Counters } from './counters.js';
+import { edgeHeaders, type HeaderFields } from './edge/headers.js';
+import { targetOfKey, targetOfStamp } from './edge/surrogate-keys.js';
 import { cacheErrors } from './errors.js';
 import { commitScope } from './invalidate/after-commit.js';
 import type {
@@ -260,6 +262,25 @@ export class CacheNamespace<Value = unknown> {
   /** Removes everything in the namespace, in one step. */
   clear(): Promise<InvalidationReport> {
     return this.#invalidate([], [NAMESPACE_STAMP], undefined);
+  }
+
+  /**
+   * Header fields for a response made of one value: Cache-Control for browsers, CDN-Cache-Control for edges, and
+   * the names under which the cache's `edge` purges it (Surrogate-Key for Fastly, Cache-Tag for Cloudflare).
+   * Of a `strict` namespace nobody may keep anything.
+   */
+  edgeHeaders(key: CacheKey, value?: Value): HeaderFields {
+    const text = this.#checked(key);
+    const policy = this.#policy;
+    const tags = (policy.tags?.(text, value) ?? []).map(tagStamp);
+    const { prefix } = this.#runtime.addresses;
+    const targets = [
+      targetOfKey(prefix, this.name, text),
+      ...[...policy.template.stampsOf(text), ...tags].map((stamp) =>
+        targetOfStamp(prefix, this.name, stamp),
+      ),
+    ];
+    return edgeHeaders({ ...policy, isStrict: this.#runtime.isStrict }, targets);
   }
 
   /**

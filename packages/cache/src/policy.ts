@@ -136,6 +136,15 @@ export interface NamespaceOptions<Value> {
    * cache goes on to show wrongly is counted and told to `onInconsistency`. @default false
    */
   readonly probe?: boolean | number | undefined;
+  /** How long responses made of a value are kept elsewhere; see `edgeHeaders`. */
+  readonly edge?:
+    | {
+        /** By an edge, which is purged. @default the ttl */
+        readonly ttl?: Duration | undefined;
+        /** By browsers, which cannot be purged. @default '0ms' */
+        readonly browserTtl?: Duration | undefined;
+      }
+    | undefined;
   /** How keys are built, for patterns: `'{userId}:{page}'`. @default '{key}', one part */
   readonly keys?: string | undefined;
   /** Tags of an entry, from its key and value. */
@@ -183,6 +192,8 @@ export interface Policy<Value = unknown> {
   readonly clone: boolean;
   /** How many hot keys of an hour are remembered; 0 is off. */
   readonly hotKeys: number;
+  readonly edgeTtlMs: number;
+  readonly browserTtlMs: number;
   /** Share of the values shown that are compared with their source. */
   readonly probeShare: number;
   readonly template: KeyTemplate;
@@ -264,6 +275,13 @@ const schema = v.strictObject({
     {},
   ),
   clone: v.optional(v.boolean(), false),
+  edge: v.optional(
+    v.strictObject({
+      ttl: v.optional(durationOption({ max: '3650d' })),
+      browserTtl: v.optional(durationOption({ max: '3650d' }), '0ms'),
+    }),
+    {},
+  ),
   hotKeys: v.optional(v.union([v.boolean(), integerOption(1, 100_000)]), false),
   probe: v.optional(v.union([v.boolean(), share(0, 1)]), false),
   keys: v.optional(
@@ -337,6 +355,8 @@ export function resolvePolicy<Value>(
     maxL2Bytes: checked.maxValueBytes.l2,
     maxL3Bytes: checked.maxValueBytes.l3,
     clone: checked.clone,
+    edgeTtlMs: checked.edge.ttl ?? checked.ttl,
+    browserTtlMs: checked.edge.browserTtl,
     hotKeys: checked.hotKeys === true ? DEFAULT_HOT_KEYS : Number(checked.hotKeys),
     probeShare: checked.probe === true ? DEFAULT_PROBE_SHARE : Number(checked.probe),
     template: new KeyTemplate(checked.keys),

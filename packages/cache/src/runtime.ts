@@ -54,6 +54,7 @@ export class NamespaceRuntime implements InvalidationTarget {
   readonly coarse: CoarseClock;
   readonly random: () => number;
   readonly isStrict: boolean;
+  readonly boundMs: number;
   readonly tombstoneMs: number;
   readonly closing: AbortController;
   readonly provenSince: () => number | undefined;
@@ -83,6 +84,7 @@ export class NamespaceRuntime implements InvalidationTarget {
     this.coarse = options.coarse;
     this.random = random;
     this.isStrict = policy.coherence === 'strict';
+    this.boundMs = policy.boundMs;
     this.tombstoneMs = options.tombstoneMs;
     this.closing = options.closing;
     this.provenSince = options.provenSince;

@@ -9,11 +9,12 @@ import { ANY_TAG_STAMP, isTagStamp } from './tag-stamp.js';
 /**
  * The order of invalidation.
  *
- *     own L1 -> L3 -> L2 -> bus -> own L1 again
+ *     own L1 -> L3 -> L2 -> bus -> own L1 again -> edge
  *
  * From the source upwards: were L2 emptied before L3, a reader could promote the old value from L3 into L2
  * after its turn. The bus comes last, so that whoever hears of it finds the old value nowhere. Own L1
- * goes first, for the caller's own next read, and once more at the end, for a fill that began in between.
+ * goes first, for the caller's own next read, and once more at the end, for a fill that began in between. An
+ * edge is purged last and not waited for (`edge/purge-queue.ts`).
  *
  * It is acknowledged when every step has been done. What fails is kept, with the whole order to be run
  * again, not only the step that failed: by then a reader may have promoted from the tier that was late.
@@ -22,6 +23,7 @@ export interface InvalidationTarget {
   readonly name: string;
   readonly addresses: Addresses;
   readonly isStrict: boolean;
+  readonly boundMs: number;
   /** How long a tombstone must outlive the replicas' lag, in milliseconds. */
   readonly tombstoneMs: number;
   /** Nearest first. */
@@ -57,7 +59,11 @@ export class Invalidator {
   #replay: ScheduledCall | undefined;
   #isClosed = false;
 
-  constructor(clock: Clock) {
+  constructor(
+    clock: Clock,
+    /** Purges the edges of what was invalidated. */
+    readonly purgeEdge: (task: InvalidationTask) => void = () => {},
+  ) {
     this.#clock = clock;
   }
 
@@ -122,6 +128,7 @@ export class Invalidator {
       await attempt(failed, 'bus', () => bus.publish({ namespace: target.name, keys, stamps }));
     }
     target.dropLocally(keys, stamps);
+    this.purgeEdge(task);
   }
 
   #scheduleReplay(): void {

@@ -124,6 +124,7 @@ export async function finishWrite(
     // Others' L1 still has the old value: queued with all its steps, as any invalidation.
     return invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
   }
+  invalidator.purgeEdge({ target: runtime, keys: [key], stamps: [] });
   if (mayRemember() && policy.usesL1) fillMemory(runtime.reader.parts, key, ticket, write);
   return { acknowledged: true, waitingFor: [] };
 }

@@ -1,10 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { readOptions, USAGE } from './options.js';
-import { describeCommit, describeMachine } from './report/machine.js';
+import { type BenchOptions, readOptions, USAGE } from './options.js';
+import { describeCommit, describeMachine, describeVersions } from './report/machine.js';
+import { writeResults } from './report/page.js';
 import { findRegressions } from './report/regressions.js';
-import { renderDetails, renderRows } from './report/table.js';
+import { measurementsOf, type Results, resultsByTarget } from './report/results.js';
+import { renderDetails, renderResults } from './report/table.js';
 import { runScenarios } from './run.js';
-import type { Row } from './scenario.js';
+import type { Scenario } from './scenario.js';
 import { scenarios } from './scenarios.js';
 
 /**
@@ -15,88 +17,101 @@ import { scenarios } from './scenarios.js';
 const options = readOptions(process.argv.slice(2));
 if ('fault' in options) {
   console.error(`${options.fault}\n\n${USAGE}`);
-  process.exit(2);
-}
-if (options.help) {
-  console.log(USAGE);
-  process.exit(0);
-}
-if (options.compareWith !== undefined) {
-  process.exit(await showRegressions(...options.compareWith));
+  process.exitCode = 2;
+} else {
+  process.exitCode = await obey(options);
 }
 
-const chosen = scenarios.filter(
-  ({ suite, name }) =>
-    options.suites.includes(suite) &&
-    (options.names.length === 0 ||
-      options.names.includes(name) ||
-      options.names.includes(`${suite}/${name}`)),
-);
-if (chosen.length === 0) {
-  console.error(`No scenario matches. \`npm run bench -- --list\` names them all.`);
-  process.exit(2);
-}
-if (options.list) {
-  for (const { suite, name, situation } of chosen)
-    console.log(`${suite}/${name}\n    ${situation}\n`);
-  process.exit(0);
+async function obey(asked: BenchOptions): Promise<number> {
+  if (asked.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  if (asked.compareWith !== undefined) return showRegressions(...asked.compareWith);
+  const chosen = scenarios.filter((scenario) => isWanted(scenario, asked));
+  if (chosen.length === 0) {
+    console.error(`No scenario matches. \`npm run bench -- --list\` names them all.`);
+    return 2;
+  }
+  if (asked.list) {
+    for (const { suite, name, situation } of chosen)
+      console.log(`${suite}/${name}\n    ${situation}\n`);
+    return 0;
+  }
+  return measure(chosen, asked);
 }
 
-const interrupted = new AbortController();
-process.once('SIGINT', () => interrupted.abort());
-process.once('SIGTERM', () => interrupted.abort());
+function isWanted({ suite, name }: Scenario, { suites, names }: BenchOptions): boolean {
+  if (!suites.includes(suite)) return false;
+  return names.length === 0 || names.includes(name) || names.includes(`${suite}/${name}`);
+}
 
-const { quick } = options;
-const startedMs = Date.now();
-const { rows, failures } = await runScenarios(
-  chosen,
-  { quick, signal: interrupted.signal },
-  {
-    onStart: ({ suite, name }, index, total) =>
-      console.log(`\n» ${suite}/${name} (${index + 1} of ${total}, ${timeLeft(index, total)})`),
-    onNote: (text) => console.log(`  ${text}`),
-    onRows: (seen) => {
-      for (const row of seen) {
-        console.log(`  ${row.name}: ${row.ratio.toPrecision(3)} x ${row.peer}`);
-        if (row.details !== undefined) console.log(`    ${renderDetails(row.details)}`);
-      }
+async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promise<number> {
+  const interrupted = new AbortController();
+  process.once('SIGINT', () => interrupted.abort());
+  process.once('SIGTERM', () => interrupted.abort());
+  const startedMs = Date.now();
+  const { rows, curves, failures } = await runScenarios(
+    chosen,
+    { quick: asked.quick, signal: interrupted.signal },
+    {
+      onStart: ({ suite, name }, index, total) =>
+        console.log(
+          `\n» ${suite}/${name} (${index + 1} of ${total}, ${timeLeft(startedMs, index, total)})`,
+        ),
+      onNote: (text) => console.log(`  ${text}`),
+      onRows: (seen) => {
+        for (const row of seen) {
+          console.log(`  ${row.name}: ${row.ratio.toPrecision(3)} x ${row.peer}`);
+          if (row.details !== undefined) console.log(`    ${renderDetails(row.details)}`);
+        }
+      },
+      onFailure: ({ suite, name }, error) => console.error(`✗ ${suite}/${name} failed:`, error),
     },
-    onFailure: ({ suite, name }, error) => console.error(`✗ ${suite}/${name} failed:`, error),
-  },
-);
+  );
+  const results: Results = {
+    machine: describeMachine(),
+    versions: describeVersions(),
+    commit: describeCommit(),
+    quick: asked.quick,
+    startedAt: new Date(startedMs).toISOString(),
+    seconds: (Date.now() - startedMs) / 1000,
+    ...resultsByTarget(rows),
+    curves,
+    failures,
+  };
+  await report(results, asked);
+  return interrupted.signal.aborted ? 130 : failures.length > 0 ? 1 : 0;
+}
 
-console.log(`\n${renderRows(rows)}`);
-const short = rows.filter(({ met }) => !met).length;
-console.log(
-  `${rows.length} rows, ${rows.length - short} targets met, ${short} short, ${failures} scenarios failed.`,
-);
-if (options.jsonFile !== undefined) await writeJson(options.jsonFile, rows);
-process.exitCode = interrupted.signal.aborted ? 130 : failures > 0 ? 1 : 0;
+async function report(results: Results, asked: BenchOptions): Promise<void> {
+  console.log(`\n${renderResults(results)}`);
+  const count = (wanted: string) => results.rows.filter(({ status }) => status === wanted).length;
+  console.log(
+    `${results.rows.length} targets: ${count('met')} met, ${count('short')} short, ${count('not run')} not run; ` +
+      `${results.failures.length} scenarios failed; ${Math.round(results.seconds)} s.`,
+  );
+  if (asked.jsonFile !== undefined) {
+    await writeFile(asked.jsonFile, `${JSON.stringify(results, undefined, 2)}\n`);
+    console.log(`The rows are in ${asked.jsonFile}.`);
+  }
+  if (asked.resultsFolder !== undefined) {
+    await writeResults(asked.resultsFolder, results);
+    console.log(`The page and its charts are in ${asked.resultsFolder}.`);
+  }
+}
 
-function timeLeft(done: number, total: number): string {
+function timeLeft(startedMs: number, done: number, total: number): string {
   if (done === 0) return 'time left not known yet';
   const minutes = (((Date.now() - startedMs) / done) * (total - done)) / 60_000;
   return `about ${Math.max(1, Math.round(minutes))} min left`;
 }
 
-async function writeJson(file: string, measured: readonly Row[]): Promise<void> {
-  const result = {
-    machine: describeMachine(),
-    versions: process.versions,
-    commit: describeCommit(),
-    quick,
-    rows: measured,
-  };
-  await writeFile(file, `${JSON.stringify(result, undefined, 2)}\n`);
-  console.log(`The rows are in ${file}.`);
-}
-
 async function showRegressions(before: string, after: string): Promise<number> {
   const [old, current] = await Promise.all(
-    [before, after].map(async (file) => {
-      const { rows: read } = JSON.parse(await readFile(file, 'utf8')) as { rows: Row[] };
-      return read;
-    }),
+    [before, after].map(async (file) =>
+      measurementsOf(JSON.parse(await readFile(file, 'utf8')) as Results),
+    ),
   );
   const regressions = findRegressions(old ?? [], current ?? []);
   for (const { name, before: was, after: is, worseBy } of regressions) {

@@ -7,6 +7,7 @@ export interface BenchOptions {
   readonly names: readonly string[];
   readonly quick: boolean;
   readonly jsonFile: string | undefined;
+  readonly resultsFolder: string | undefined;
   readonly compareWith: readonly [string, string] | undefined;
   readonly list: boolean;
   readonly help: boolean;
@@ -19,6 +20,7 @@ Measures Shardline against named peers, in turns, on this machine.
   --suite LIST      only these suites, with commas between: ${SUITES.join(', ')}
   --quick           fewer and shorter rounds
   --json FILE       write machine, versions and rows as JSON, too
+  --results FOLDER  write a page with charts, too; benchmarks/results is the reference run
   --compare A B     no measuring: show what got worse from one JSON file to another
   --list            name every scenario and the situation it stands for
   --help            this text`;
@@ -33,6 +35,7 @@ export function readOptions(parameters: readonly string[]): BenchOptions | { fau
         suite: { type: 'string', multiple: true, default: [] },
         quick: { type: 'boolean', default: false },
         json: { type: 'string' },
+        results: { type: 'string' },
         compare: { type: 'boolean', default: false },
         list: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -52,6 +55,7 @@ export function readOptions(parameters: readonly string[]): BenchOptions | { fau
       names: values.compare ? [] : positionals,
       quick: values.quick,
       jsonFile: values.json,
+      resultsFolder: values.results,
       compareWith: values.compare ? [before as string, after as string] : undefined,
       list: values.list,
       help: values.help,

@@ -16,10 +16,10 @@ export async function runScenarios(
   scenarios: readonly Scenario[],
   options: { quick: boolean; signal: AbortSignal },
   listener: RunListener,
-): Promise<{ rows: Row[]; curves: Curve[]; failures: number }> {
+): Promise<{ rows: Row[]; curves: Curve[]; failures: { scenario: string; message: string }[] }> {
   const rows: Row[] = [];
   const curves: Curve[] = [];
-  let failures = 0;
+  const failures: { scenario: string; message: string }[] = [];
   for (const [index, scenario] of scenarios.entries()) {
     if (options.signal.aborted) break;
     listener.onStart(scenario, index, scenarios.length);
@@ -28,7 +28,10 @@ export async function runScenarios(
       rows.push(...seen);
       listener.onRows(seen);
     } catch (error) {
-      failures += 1;
+      failures.push({
+        scenario: `${scenario.suite}/${scenario.name}`,
+        message: (error as Error).message,
+      });
       listener.onFailure(scenario, error);
     }
   }

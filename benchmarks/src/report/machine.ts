@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { cpus, release, totalmem } from 'node:os';
+import manifest from '../../package.json' with { type: 'json' };
 
 /** What the figures were seen on. */
 export function describeMachine() {
@@ -27,4 +28,9 @@ export function describeCommit(): string | undefined {
     // No git, or no checkout: the figures stand without it.
     return undefined;
   }
+}
+
+/** Versions of the runtime and of what is measured and compared with. */
+export function describeVersions(): Readonly<Record<string, string | undefined>> {
+  return { node: process.versions.node, v8: process.versions.v8, ...manifest.dependencies };
 }

@@ -100,4 +100,9 @@ export const routerErrors = defineErrors({
     meaning: 'A slot-carrying id could not be made or read.',
     remedy: 'See the message: the clock, the worker id or the value is out of range.',
   },
+  SEQUENCE_EXHAUSTED: {
+    retryable: false,
+    meaning: 'A sequence of a destination has too few values left to get past that of the source.',
+    remedy: 'Widen the column and its sequence (to bigint) on every shard, then resume the move.',
+  },
 });

@@ -118,7 +118,7 @@ const PROFILES: Readonly<Record<ProviderName, ProviderProfile>> = {
     replicationRight: memberOf('rds_replication'),
     subscriptionRight: memberOf('rds_superuser'),
     subscriptionsFrom: 15,
-    addressFault: (host, port) =>
+    addressFault: (host) =>
       host.includes('.cluster-ro-')
         ? 'is the reader endpoint of the cluster; moves need the writer'
         : awsProxyFault(host),

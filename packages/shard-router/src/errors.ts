@@ -150,4 +150,9 @@ export const routerErrors = defineErrors({
     meaning: 'The topology has changed since the plan was made.',
     remedy: 'Make the plan anew and look at what has changed.',
   },
+  SEQUENCE_EXHAUSTED: {
+    retryable: false,
+    meaning: 'A sequence of a destination has too few values left to get past that of the source.',
+    remedy: 'Widen the column and its sequence (to bigint) on every shard, then resume the move.',
+  },
 });

@@ -108,7 +108,8 @@ export const routerErrors = defineErrors({
   MOVE_STATE: {
     retryable: false,
     meaning: 'What was asked of a move cannot follow the state that it is in.',
-    remedy: 'See `status`: before the switch a move can be aborted, after it rolled back or finished.',
+    remedy:
+      'See `status`: before the switch a move can be aborted, after it rolled back or finished.',
   },
   MOVE_HELD: {
     retryable: true,
@@ -118,7 +119,8 @@ export const routerErrors = defineErrors({
   MOVE_SUPERSEDED: {
     retryable: false,
     meaning: 'Another process has taken the move over while this one worked on it.',
-    remedy: 'Nothing needs mending: what this process did late was refused. See `status` for who runs it.',
+    remedy:
+      'Nothing needs mending: what this process did late was refused. See `status` for who runs it.',
   },
   MOVE_BLOCKED: {
     retryable: false,
@@ -128,7 +130,8 @@ export const routerErrors = defineErrors({
   MOVE_DIFFERS: {
     retryable: false,
     meaning: 'Rows of a move are not the same on both sides, so it was not switched.',
-    remedy: 'Look at the keys named above; abort the move and begin it anew if nobody wrote to the copy.',
+    remedy:
+      'Look at the keys named above; abort the move and begin it anew if nobody wrote to the copy.',
   },
   SHARD_BUSY: {
     retryable: true,
@@ -137,12 +140,15 @@ export const routerErrors = defineErrors({
   },
   LOCK_UNAVAILABLE: {
     retryable: true,
-    meaning: 'The tables of a shard could not be locked for a moment, since transactions keep them.',
-    remedy: "End the transactions named above, or let the mover do so with `longTransactions: 'terminate'`.",
+    meaning:
+      'The tables of a shard could not be locked for a moment, since transactions keep them.',
+    remedy:
+      "End the transactions named above, or let the mover do so with `longTransactions: 'terminate'`.",
   },
   PLAN_INVALID: {
     retryable: false,
-    meaning: 'A plan was edited after it had been made, or is of a form that this version does not know.',
+    meaning:
+      'A plan was edited after it had been made, or is of a form that this version does not know.',
     remedy: 'Make the plan anew; plans are applied to the letter or not at all.',
   },
   PLAN_STALE: {

@@ -22,6 +22,8 @@ export type Chore =
   /** Brings a shard's standing record to what the topology says of the transit. */
   | { readonly kind: 'write-transit'; readonly on: MoveRole }
   | { readonly kind: 'prepare-reverse' }
+  /** Takes a reverse stream off that was made ready and will not be needed. */
+  | { readonly kind: 'drop-reverse' }
   | { readonly kind: 'advance-sequences' }
   | { readonly kind: 'verify' }
   /** Takes off what fed a shard, on the other one. */
@@ -51,6 +53,7 @@ export function decideAction(row: MoveRow, facts: ActionFacts): MoveAction {
   if (source === undefined || destination === undefined) return withoutRecords(row, facts);
   const transit = transitChore(row, source, destination);
   if (transit !== undefined && !isHeldIn(journal.state)) return transit;
+  if (journal.state === 'aborting' && source.hasIdleInbound) return { kind: 'drop-reverse' };
   const command = nextStep(journal, { ...facts, source, destination });
   if (command.kind === 'advance') {
     return beforeAdvance(row, { ...facts, source, destination }, command) ?? command;

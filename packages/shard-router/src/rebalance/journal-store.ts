@@ -10,8 +10,8 @@
  */
 
 import { quoteInteger, quoteLiteral, ShardlineError } from '@shardline/core';
-import type { KeyspaceDefinition } from '../keyspace.js';
 import { routerErrors } from '../errors.js';
+import type { KeyspaceDefinition } from '../keyspace.js';
 import type { Queryable } from '../shard/queryable.js';
 import { fillSql } from '../sql-template.js';
 import { CATALOG_CHANNEL } from '../topology/catalog.js';
@@ -139,7 +139,10 @@ export class JournalStore {
 
   /** Moves that are over, newest first. */
   recent(limit: number): Promise<MoveRow[]> {
-    return this.#select('m.tidied_at IS NOT NULL', `m.created_at DESC LIMIT ${quoteInteger(limit)}`);
+    return this.#select(
+      'm.tidied_at IS NOT NULL',
+      `m.created_at DESC LIMIT ${quoteInteger(limit)}`,
+    );
   }
 
   /** All moves of a plan, in its order. */
@@ -240,7 +243,9 @@ export class JournalStore {
       bytesPerSecond: 'bytes_per_second',
       wish: 'wish',
     } as const;
-    const asked = (Object.keys(columns) as (keyof typeof columns)[]).filter((key) => key in request);
+    const asked = (Object.keys(columns) as (keyof typeof columns)[]).filter(
+      (key) => key in request,
+    );
     if (asked.length > 0) {
       const sets = asked.map((key, at) => `${columns[key]} = $${at + 2}`);
       await this.#pool.query(`UPDATE shardline.move SET ${sets.join(', ')} WHERE id = $1`, [
@@ -317,7 +322,7 @@ export class JournalStore {
        FROM shardline.topology FOR UPDATE`,
       `${fillSql(loadMovesSql, { condition, order: 'm.id' })} FOR UPDATE OF m`,
     ]);
-    const { epoch, generation } = answers[1]?.rows[0] as { epoch: number; generation: number };
+    const { epoch, generation } = onlyRow<{ epoch: number; generation: number }>(answers[1]);
     const raw = answers[2]?.rows[0] as RawMove | undefined;
     if (raw === undefined) {
       throw new ShardlineError(routerErrors.MOVE_UNKNOWN, `There is no move '${id}'.`);
@@ -330,7 +335,7 @@ export class JournalStore {
       fillSql(loadMovesSql, { condition, order: 'm.id' }),
       'COMMIT',
     ]);
-    return toMoveRow(saved.at(-2)?.rows[0] as RawMove);
+    return toMoveRow(onlyRow(saved.at(-2)));
   }
 
   #statements(
@@ -367,6 +372,10 @@ export class JournalStore {
 
 interface RawMove {
   readonly [column: string]: unknown;
+}
+
+function onlyRow<Row>(answer: { readonly rows: readonly object[] } | undefined): Row {
+  return (answer as { readonly rows: readonly object[] }).rows[0] as Row;
 }
 
 function toMoveRow(raw: RawMove): MoveRow {

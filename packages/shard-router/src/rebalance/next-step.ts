@@ -62,8 +62,7 @@ export function nextStep(journal: MoveJournal, facts: MoveFacts): MoveCommand {
       return advanceTo('copying');
     case 'copying':
       return (
-        needsCopy(journal, facts) ??
-        (facts.isCopied ? advanceTo('catching_up') : waitFor('copy'))
+        needsCopy(journal, facts) ?? (facts.isCopied ? advanceTo('catching_up') : waitFor('copy'))
       );
     case 'catching_up':
       return (

@@ -5,7 +5,12 @@
  */
 
 import { quoteIdentifier, quoteInteger, quoteLiteral, quoteQualified } from '@shardline/core';
-import { DEFAULT_SLOT_COLUMN, type Keyspace, type ShardedTable, slotExpression } from '../keyspace.js';
+import {
+  DEFAULT_SLOT_COLUMN,
+  type Keyspace,
+  type ShardedTable,
+  slotExpression,
+} from '../keyspace.js';
 
 /** Whether a row is of the slots, as an SQL condition over the table's own columns. */
 export function slotCondition(

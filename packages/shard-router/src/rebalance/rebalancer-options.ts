@@ -197,7 +197,9 @@ function peerAddressOf(location: ShardLocation): string | undefined {
   };
   const place = typeof primary === 'object' ? { ...around, ...primary } : around;
   const text =
-    typeof primary === 'string' ? primary : (place as { connectionString?: string }).connectionString;
+    typeof primary === 'string'
+      ? primary
+      : (place as { connectionString?: string }).connectionString;
   if (text !== undefined) {
     if (!URL.canParse(text)) return undefined;
     const { hostname: host, port, pathname } = new URL(text);

@@ -14,8 +14,8 @@ import type { ShardedTable } from '../keyspace.js';
 import type { MoveRole } from './move-state.js';
 import { type MoveSide, type MoveWork, otherRole } from './move-work.js';
 import { createPublication, filterColumn } from './publication.js';
-import { retryLocked } from './retry-locked.js';
 import { withGeneration } from './record-store.js';
+import { retryLocked } from './retry-locked.js';
 import customTypesSql from './sql/custom-types.sql';
 import identitiesSql from './sql/identities.sql';
 import { streamName } from './stream-names.js';
@@ -41,7 +41,9 @@ export async function openOutbound(work: MoveWork, into: MoveRole): Promise<stri
   const { id } = work.row;
   // Said before anything is made, so that whoever comes next knows that there may be something to take off.
   await withGeneration(session, id, generation, async () => {
-    await session.query('UPDATE shardline.move_record SET has_outbound = true WHERE move = $1', [id]);
+    await session.query('UPDATE shardline.move_record SET has_outbound = true WHERE move = $1', [
+      id,
+    ]);
   });
   await widenIdentities(work, feeder);
   const password = randomPassword();

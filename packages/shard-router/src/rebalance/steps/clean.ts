@@ -6,7 +6,8 @@ import type { Step } from './step.js';
 /** Takes the rows of the moved slots off a shard that does not own them. */
 export const clean: Step<ShardEffect & { kind: 'clean' }> = {
   kind: 'clean',
-  precondition: 'the shard owns none of the slots, no stream brings rows, and every router has acknowledged that',
+  precondition:
+    'the shard owns none of the slots, no stream brings rows, and every router has acknowledged that',
   undo: undefined,
   run: async (work, on, effect) => {
     const { session } = work[on];
@@ -25,7 +26,9 @@ export const clean: Step<ShardEffect & { kind: 'clean' }> = {
   },
   describe: ({ tables }) => ({
     description: 'delete the rows of the moved slots, in small batches',
-    sql: [...tables].reverse().map((table) => `DELETE FROM ${table} WHERE … -- rows of the moved slots`),
+    sql: [...tables]
+      .reverse()
+      .map((table) => `DELETE FROM ${table} WHERE … -- rows of the moved slots`),
     locks: undefined,
   }),
 };

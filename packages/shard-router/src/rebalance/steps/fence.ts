@@ -34,7 +34,8 @@ async function runLocked(
   const side = work[on];
   const { id, journal } = work.row;
   const first = await locking(work, side);
-  const run = () => runEffect(side.session, id, effect, journal.generation, () => [statement], first);
+  const run = () =>
+    runEffect(side.session, id, effect, journal.generation, () => [statement], first);
   return retryLocked(work, side, run, performance.now() + work.limits.pauseTimeoutMs);
 }
 

@@ -60,7 +60,8 @@ export const createInbound: Step<CreateInbound> = {
 
 export const dropInbound: Step<ShardEffect & { kind: 'drop-inbound' }> = {
   kind: 'drop-inbound',
-  precondition: 'none: it is sent even where there is nothing to drop, so that no late stream can begin',
+  precondition:
+    'none: it is sent even where there is nothing to drop, so that no late stream can begin',
   undo: undefined,
   run: async (work, on, effect) => {
     const { session } = work[on];

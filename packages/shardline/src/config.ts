@@ -2,6 +2,8 @@ import { checkOptions, type Duration, durationOption, integerOption } from '@sha
 import type { RedisTarget } from '@shardline/core/redis';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import * as v from 'valibot';
+import { type AdministrationConfig, administrationSchema } from './administration.js';
+import { expandEnvironment } from './environment.js';
 
 /** What a key may be. */
 export type KeyType = 'bigint' | 'text' | 'uuid';
@@ -69,6 +71,8 @@ export interface DataLayerConfig<Entities extends EntityDefinitions = EntityDefi
   readonly memcached?: readonly string[];
   readonly entities: Entities;
   readonly limits?: { readonly tiers: Readonly<Record<string, TierLimit>> };
+  /** What the command line needs beyond what services need. */
+  readonly administration?: AdministrationConfig;
 }
 
 /**
@@ -149,6 +153,7 @@ const shapeSchema = v.strictObject({
       ),
     }),
   ),
+  administration: v.optional(administrationSchema, {}),
 });
 
 type Shape = v.InferOutput<typeof shapeSchema>;
@@ -181,7 +186,8 @@ const configSchema = v.pipe(
  * @throws ShardlineError `CONFIG_INVALID`, with every fault and its path.
  */
 export function resolveConfig(config: unknown): ResolvedConfig {
-  return checkOptions(configSchema, config, 'the data layer');
+  const expanded = expandEnvironment(config, process.env, 'the data layer');
+  return checkOptions(configSchema, expanded, 'the data layer');
 }
 
 /** What each part may say by itself and the whole may not. */

@@ -1,3 +1,14 @@
+export type {
+  AdministrationConfig,
+  Provider,
+  ShardAdministrationConfig,
+} from './administration.js';
+export { PROVIDERS } from './administration.js';
+export {
+  administratorConfigOf,
+  administratorRouterOptionsOf,
+  rebalancerOptionsOf,
+} from './administrator.js';
 export {
   type DataLayerConfig,
   defineConfig,
@@ -18,5 +29,6 @@ export {
   type RowOf,
 } from './data-layer.js';
 export type { Entity, Key } from './entity/entity.js';
+export { type Environment, expandEnvironment } from './environment.js';
 export { layerErrors } from './errors.js';
 export { initialiseShards } from './shards.js';

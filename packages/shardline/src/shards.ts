@@ -55,7 +55,8 @@ export async function initialiseShards(config: DataLayerConfig): Promise<void> {
   await bootstrap(routerOptionsOf(resolveConfig(config)));
 }
 
-function routerOptionsOf(config: ResolvedConfig): RouterOptions {
+/** The options of the router of a configuration. */
+export function routerOptionsOf(config: ResolvedConfig): RouterOptions {
   const keyspaces = Object.entries(config.keyspaces).map(([name, { keyType, slots }]) => {
     const entities = Object.values(config.entities).filter(({ keyspace }) => keyspace === name);
     const tables = Object.fromEntries(entities.map(({ table, key }) => [table, key]));

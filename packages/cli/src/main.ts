@@ -1,4 +1,5 @@
 #!/usr/bin/env node
-import { createProgram } from './program.js';
+import { processHost } from './process-host.js';
+import { run } from './run.js';
 
-void createProgram().parseAsync();
+process.exitCode = await run(process.argv.slice(2), processHost());

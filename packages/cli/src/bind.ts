@@ -1,8 +1,10 @@
 /** Ties verbs to commander: a verb is given a session and its parameters, and returns an answer. */
 
+import { nearestName, ShardlineError } from '@shardline/core';
 import { type Command, Option } from 'commander';
 import type { Answer } from './answer.js';
 import { SETTINGS, type Setting } from './config/settings.js';
+import { cliErrors } from './errors.js';
 import type { Host } from './host.js';
 import { Session } from './session.js';
 
@@ -31,7 +33,9 @@ export function createBind(host: Host, delivery: Delivery): Bind {
       const command = (parameters as unknown[]).at(-1) as Command;
       const session = new Session(host, flagsOf(command));
       delivery.opened(session);
-      delivery.answered(await verb(session, ...parameters), session);
+      // An option that a command shares with one below it, `plan --check add`, is parsed by the upper one.
+      const given = parameters.with(-2, command.optsWithGlobals()) as typeof parameters;
+      delivery.answered(await verb(session, ...given), session);
     };
 }
 
@@ -45,6 +49,24 @@ function flagsOf(command: Command): Record<string, unknown> {
     }
   }
   return flags;
+}
+
+/**
+ * Takes words behind a command that has commands below it: they can only be one of those, mistyped.
+ *
+ * @throws ShardlineError `CLI_USAGE`, with the nearest right word.
+ */
+export function refuseWords(command: Command, words: readonly string[]): void {
+  const [word] = words;
+  if (word === undefined) return;
+  const known = command.commands.map((each) => each.name());
+  const nearest = nearestName(word, known);
+  throw new ShardlineError(
+    cliErrors.CLI_USAGE,
+    `Unknown command '${command.name()} ${word}'; there are ${known.join(', ')}.${
+      nearest === undefined ? '' : ` Did you mean ${nearest}?`
+    }`,
+  );
 }
 
 /** Adds the settings of a scope to a command. */

@@ -11,6 +11,12 @@ describe('words', () => {
     expect(errors).toContain('Did you mean status?');
   });
 
+  test('so is a mistyped verb below another', async () => {
+    using host = new TestHost();
+    expect((await host.call('plan', 'ad', 'three')).errors).toContain('Did you mean add?');
+    expect((await host.call('shards', 'drian', 'one')).errors).toContain('Did you mean drain?');
+  });
+
   test('a mistyped option is answered with the right one', async () => {
     using host = new TestHost();
     expect((await host.call('status', '--wach')).errors).toContain('Did you mean --watch?');

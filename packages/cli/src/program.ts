@@ -84,7 +84,7 @@ const VERBS = [
 function configure(command: Command, host: Host): void {
   command.exitOverride().configureOutput({
     writeOut: (text) => host.output.write(text),
-    writeErr: () => {},
+    writeErr: (text) => host.errors.write(text),
     outputError: () => {},
   });
   for (const child of command.commands) configure(child, host);

@@ -35,7 +35,9 @@ export async function run(words: readonly string[], host: Host): Promise<ExitCod
     await program.parseAsync([...words], { from: 'user' });
     return exitCode;
   } catch (error) {
+    // The help has been written already: asked for, or in the place of a verb.
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+    if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.fault;
     return tell(host, words, session, error);
   } finally {
     session?.close();

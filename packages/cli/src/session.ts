@@ -91,10 +91,8 @@ export class Session {
     return this.#stop.signal.aborted;
   }
 
-  /** Takes secrets out of a text. */
-  mask(text: string): string {
-    return this.#mask(text);
-  }
+  /** Takes secrets out of a text: those of the configuration as soon as it is known. */
+  readonly mask: Mask = (text) => this.#mask(text);
 
   close(): void {
     this.#offInterrupt();

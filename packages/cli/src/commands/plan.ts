@@ -8,7 +8,7 @@ import type {
 } from '@shardline/shard-router/rebalance';
 import { type Command, Option } from 'commander';
 import type { Answer } from '../answer.js';
-import { type Bind, examples } from '../bind.js';
+import { type Bind, examples, refuseWords } from '../bind.js';
 import { EXIT } from '../exit-codes.js';
 import { planCommandOf } from '../output/next-steps.js';
 import { planText } from '../output/plan-text.js';
@@ -30,6 +30,7 @@ export function addPlan(program: Command, bind: Bind): void {
   const plan = planOptions(
     program
       .command('plan')
+      .argument('[change...]', 'one of the commands below')
       .description(
         'What a change would move, sealed for review. Without a change: what brings the map to the weights of the configuration.',
       ),
@@ -43,7 +44,12 @@ export function addPlan(program: Command, bind: Bind): void {
         'plan split users-1 --by heat',
       ),
     )
-    .action(bind((session, flags: PlanFlags) => planConfigured(session, flags)));
+    .action(
+      bind((session, words: string[], flags: PlanFlags) => {
+        refuseWords(plan, words);
+        return planConfigured(session, flags);
+      }),
+    );
   for (const add of [addAdd, addLeaving, addWeight, addMoveSlots, addSplit]) add(plan, bind);
 }
 

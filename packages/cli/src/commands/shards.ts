@@ -3,7 +3,7 @@
 import type { PlacementChange } from '@shardline/shard-router/rebalance';
 import type { Command } from 'commander';
 import type { Answer } from '../answer.js';
-import { type Bind, examples } from '../bind.js';
+import { type Bind, examples, refuseWords } from '../bind.js';
 import { planCommandOf } from '../output/next-steps.js';
 import { planText } from '../output/plan-text.js';
 import { shardsTable } from '../output/status-text.js';
@@ -17,6 +17,7 @@ import { checkConfigured } from './check-configured.js';
 export function addShards(program: Command, bind: Bind): void {
   const shards = program
     .command('shards')
+    .argument('[change...]', 'one of the commands below')
     .description(
       'The shards there are; add, remove, reweight or drain one, while everything goes on.',
     )
@@ -30,7 +31,12 @@ export function addShards(program: Command, bind: Bind): void {
         'shards drain users-1',
       ),
     )
-    .action(bind(listShards));
+    .action(
+      bind((session, words: string[]) => {
+        refuseWords(shards, words);
+        return listShards(session);
+      }),
+    );
   addCarryOutOptions(
     shards
       .command('add')

@@ -2,4 +2,6 @@
 import { processHost } from './process-host.js';
 import { run } from './run.js';
 
-process.exitCode = await run(process.argv.slice(2), processHost());
+void run(process.argv.slice(2), processHost()).then((exitCode) => {
+  process.exitCode = exitCode;
+});

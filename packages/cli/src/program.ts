@@ -35,6 +35,7 @@ export function createProgram(host: Host, delivery: Delivery): Command {
     .description('Plan, apply, watch and undo live rebalancing of PostgreSQL shards.')
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'Print the help of a command.')
     .addOption(new Option('--json', 'the same as --format json').implies({ format: 'json' }))
     .addOption(new Option('--ndjson', 'the same as --format ndjson').implies({ format: 'ndjson' }))
     .option('--no-color', 'without colours (NO_COLOR and FORCE_COLOR are respected)')

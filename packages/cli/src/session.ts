@@ -213,7 +213,8 @@ export class Session {
     const overridden = withOverrides(written, settings);
     const config = expandEnvironment(overridden, environment, path);
     this.#mask = createMask(secretsOf(config));
-    return { path, config, settings };
+    const found = { ...settings.config, value: path };
+    return { path, config, settings: { ...settings, config: found } };
   }
 
   #interrupt(): void {

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
+import type { DataLayerConfig } from 'shardline';
 import { addSettings, type Bind, examples } from '../bind.js';
-import { type ResolvedSettings, SETTINGS } from '../config/settings.js';
+import { type ResolvedSetting, SETTINGS } from '../config/settings.js';
 import type { Style } from '../output/style.js';
 import { renderTable } from '../output/table.js';
-import type { LoadedConfiguration } from '../session.js';
 
 /** `shardline config print`. */
 export function addConfig(program: Command, bind: Bind): void {
@@ -23,23 +23,21 @@ export function addConfig(program: Command, bind: Bind): void {
     )
     .action(
       bind(async (session, { origin }: { origin?: boolean }) => {
-        const loaded = await session.configuration();
+        const { path, config, settings } = await session.configuration();
+        // Masked before it is laid out: a table whose cells shrink afterwards stands crooked.
+        const shown = maskData(
+          SETTINGS.map(({ name }) => ({ ...settings[name], value: settings[name].value ?? null })),
+          session.mask,
+        ) as ResolvedSetting[];
+        const shards = maskData(shardsOf(config), session.mask) as ShownShard[];
         return {
           kind: 'config',
-          data: {
-            file: loaded.path,
-            settings: SETTINGS.map(({ name }) => loaded.settings[name]).map((setting) => ({
-              ...setting,
-              value: setting.value ?? null,
-            })),
-            shards: shardsOf(loaded),
-            keyspaces: loaded.config.keyspaces,
-          },
+          data: { file: path, settings: shown, shards, keyspaces: config.keyspaces },
           text: (style) =>
             [
-              `${style.bold('File')}  ${loaded.path}`,
-              settingsTable(loaded.settings, origin === true, style),
-              shardsText(loaded, style),
+              `${style.bold('File')}  ${path}`,
+              settingsTable(shown, origin === true, style),
+              shardsTable(shards, style),
             ].join('\n\n'),
           next: ['shardline doctor'],
         };
@@ -47,11 +45,14 @@ export function addConfig(program: Command, bind: Bind): void {
     );
 }
 
-function settingsTable(settings: ResolvedSettings, hasOrigin: boolean, style: Style): string {
+function settingsTable(
+  settings: readonly ResolvedSetting[],
+  hasOrigin: boolean,
+  style: Style,
+): string {
   return renderTable(
     [{ title: 'Setting' }, { title: 'Value' }, ...(hasOrigin ? [{ title: 'Origin' }] : [])],
-    SETTINGS.map(({ name }) => {
-      const { value, origin, source } = settings[name];
+    settings.map(({ name, value, origin, source }) => {
       const shown = source === 'default' ? style.dim(String(value ?? '–')) : String(value);
       return [name, shown, ...(hasOrigin ? [origin] : [])];
     }),
@@ -68,7 +69,7 @@ interface ShownShard {
   readonly weight: number | null;
 }
 
-function shardsOf({ config }: LoadedConfiguration): ShownShard[] {
+function shardsOf(config: DataLayerConfig): ShownShard[] {
   return Object.entries(config.shards ?? {}).map(([name, { primary, replicas = [] }]) => {
     const own = config.administration?.shards?.[name];
     return {
@@ -82,7 +83,7 @@ function shardsOf({ config }: LoadedConfiguration): ShownShard[] {
   });
 }
 
-function shardsText(loaded: LoadedConfiguration, style: Style): string {
+function shardsTable(shards: readonly ShownShard[], style: Style): string {
   return renderTable(
     [
       { title: 'Shard' },
@@ -90,7 +91,7 @@ function shardsText(loaded: LoadedConfiguration, style: Style): string {
       { title: 'Administration connects to' },
       { title: 'Weight', align: 'right' },
     ],
-    shardsOf(loaded).map(({ name, services, administration, weight }) => [
+    shards.map(({ name, services, administration, weight }) => [
       name,
       services,
       administration,

@@ -50,6 +50,12 @@ export interface CacheOptions extends PartitionOptions {
   readonly trustAfterRestart?: boolean | undefined;
   /** How long an invalidation's freshness mark is kept for loaders. @default '1m' */
   readonly tombstoneTtl?: Duration | undefined;
+  /**
+   * Asked at each read, for callers who have seen more than this process may have: what it returns is a time
+   * on the monotonic clock, and the read returns nothing that was not proven good since then. `shardline` puts
+   * the beginning of a session here that comes from another process. Undefined asks for nothing.
+   */
+  readonly provenSince?: (() => number | undefined) | undefined;
   /** Told when a tier's breaker opens, probes or closes. */
   readonly onBreaker?:
     | ((event: { tier: string; from: BreakerState; to: BreakerState }) => void)
@@ -98,6 +104,7 @@ const schema = v.strictObject({
   l3Timeout: tierTimeout,
   trustAfterRestart: v.optional(v.boolean(), false),
   tombstoneTtl: v.optional(durationOption({ min: '1s', max: '7d' }), '1m'),
+  provenSince: v.optional(anyFunction),
   onBreaker: v.optional(anyFunction),
   clock: v.optional(anyObject),
   random: v.optional(anyFunction),
@@ -110,6 +117,7 @@ export class Cache implements AsyncDisposable {
   readonly #settings: v.InferOutput<typeof schema>;
   readonly #clock: Clock;
   readonly #random: () => number;
+  readonly #provenSince: () => number | undefined;
   readonly #coarse: CoarseClock;
   readonly #partitions = new Map<string, Partition>();
   readonly #runtimes = new Map<string, NamespaceRuntime>();
@@ -126,6 +134,7 @@ export class Cache implements AsyncDisposable {
     if (this.#rules.faults.length > 0) throw configurationError('createCache', this.#rules.faults);
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
+    this.#provenSince = options.provenSince ?? asksForNothing;
     this.#coarse = new CoarseClock(this.#clock);
     this.#invalidator = new Invalidator(this.#clock);
     this.#open('', options);
@@ -313,6 +322,7 @@ export class Cache implements AsyncDisposable {
       random: this.#random,
       tombstoneMs: this.#settings.tombstoneTtl,
       closing: this.#closing,
+      provenSince: this.#provenSince,
     });
     partition.runtimes.set(name, runtime);
     return runtime;
@@ -394,6 +404,8 @@ function mergeTasks(tasks: readonly InvalidationTask[]): InvalidationTask[] {
   }));
   return [...marked, ...plain];
 }
+
+function asksForNothing(): undefined {}
 
 function closedError(): ShardlineError {
   return new ShardlineError(coreErrors.CLOSED, 'The cache was closed.');

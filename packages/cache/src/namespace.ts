@@ -114,13 +114,14 @@ export class CacheNamespace<Value = unknown> {
   get(key: CacheKey, options?: GetOptions<Value>): Promise<Value | undefined> {
     const text = typeof key === 'string' ? key : String(key);
     const entry = this.#entries.hit(text);
-    if (entry !== undefined && this.#isGood(entry)) {
+    const sinceMs = this.#runtime.provenSince();
+    if (entry !== undefined && this.#isGood(entry) && this.#isProvenSince(entry, sinceMs)) {
       this.#counters.l1Hits += 1;
       return Promise.resolve(this.#clone ? structuredClone(entry.value) : entry.value) as Promise<
         Value | undefined
       >;
     }
-    return this.#getSlowly(text, entry, options) as Promise<Value | undefined>;
+    return this.#getSlowly(text, entry, options, sinceMs) as Promise<Value | undefined>;
   }
 
   /** Values in the order of the keys; undefined where one does not exist. */
@@ -140,6 +141,8 @@ export class CacheNamespace<Value = unknown> {
   peek(key: CacheKey): Value | undefined {
     const entry = this.#entries.hit(typeof key === 'string' ? key : String(key));
     if (entry === undefined || !this.#isGood(entry)) return undefined;
+    if (!this.#isProvenSince(entry, this.#runtime.provenSince())) return undefined;
+    this.#counters.l1Hits += 1;
     return (this.#clone ? structuredClone(entry.value) : entry.value) as Value | undefined;
   }
 
@@ -235,13 +238,23 @@ export class CacheNamespace<Value = unknown> {
     );
   }
 
+  /** Whether an entry is known to have been good at a time, by itself or by what was heard since. */
+  #isProvenSince(entry: MemoryEntry, sinceMs: number | undefined): boolean {
+    return (
+      sinceMs === undefined || entry.goodAsOfMs >= sinceMs || this.#coherence.asOfMs >= sinceMs
+    );
+  }
+
   async #getSlowly(
     key: string,
     entry: MemoryEntry | undefined,
     options: GetOptions<Value> | undefined,
+    sinceMs: number | undefined,
   ): Promise<unknown> {
     this.#checked(key);
-    const usable = entry !== undefined && this.#isUsable(entry) ? entry : undefined;
+    const isUsable =
+      entry !== undefined && this.#isUsable(entry) && this.#isProvenSince(entry, sinceMs);
+    const usable = isUsable ? entry : undefined;
     if (usable !== undefined && this.#canShow(usable, options)) {
       return this.#copy(usable.value);
     }
@@ -250,11 +263,15 @@ export class CacheNamespace<Value = unknown> {
     const fallback = usable === undefined ? undefined : foundOf(usable, this.#clock);
     // Whoever may give up goes the long way at once: the short one has no place to listen.
     if (options?.signal !== undefined || this.#runtime.levels.length === 0) {
-      return this.#copy(await this.#readShared(key, cameAtMs, fallback, options, undefined));
+      return this.#copy(
+        await this.#readShared(key, cameAtMs, sinceMs, fallback, options, undefined),
+      );
     }
-    const glance = await this.#runtime.reader.glance(key);
+    const glance = await this.#runtime.reader.glance(key, sinceMs !== undefined);
     if (glance?.found !== undefined) return this.#copy(glance.found.value);
-    return this.#copy(await this.#readShared(key, cameAtMs, fallback, options, glance?.first));
+    return this.#copy(
+      await this.#readShared(key, cameAtMs, sinceMs, fallback, options, glance?.first),
+    );
   }
 
   /** Whether an entry that needs attention may be shown at all, were it fresh. */
@@ -292,24 +309,27 @@ export class CacheNamespace<Value = unknown> {
   async #readShared(
     key: string,
     cameAtMs: number,
+    sinceMs: number | undefined,
     fallback: Found | undefined,
     options: GetOptions<Value> | undefined,
     first: FirstLook | undefined,
   ): Promise<unknown> {
+    const provenFromMs = Math.max(cameAtMs - this.#boundMs, sinceMs ?? Number.NEGATIVE_INFINITY);
+    const mustAsk = sinceMs !== undefined;
     for (let tries = 0; tries < MAX_SHARED_TRIES; tries += 1) {
       const { flights } = this.#runtime;
+      const seen = tries === 0 ? first : undefined;
       const found = await flights.run(
         key,
-        (signal) => this.#attempt(key, signal, fallback, options, tries === 0 ? first : undefined),
-        {
-          signal: options?.signal,
-        },
+        (signal) => this.#attempt(key, signal, fallback, options, seen, mustAsk),
+        { signal: options?.signal },
       );
-      if (found.provenAtMs >= cameAtMs - this.#boundMs) return found.value;
+      if (found.provenAtMs >= provenFromMs) return found.value;
     }
     const { signal } = options ?? {};
     const alone = new SingleFlight<string, Found>();
-    const work = (stop: AbortSignal) => this.#attempt(key, stop, undefined, options, undefined);
+    const work = (stop: AbortSignal) =>
+      this.#attempt(key, stop, undefined, options, undefined, mustAsk);
     return (await alone.run(key, work, { signal })).value;
   }
 
@@ -320,6 +340,7 @@ export class CacheNamespace<Value = unknown> {
     fallback: Found | undefined,
     options: GetOptions<Value> | undefined,
     first: FirstLook | undefined,
+    mustAsk: boolean,
   ): Promise<Found> {
     const { policy, clock, failures, reader } = this.#runtime;
     if (this.#runtime.isClosed()) return Promise.reject(closedError(this.name));
@@ -339,6 +360,7 @@ export class CacheNamespace<Value = unknown> {
         failures,
         load,
         first,
+        mustAsk,
         onStale: showStale,
       });
       attempt.stale = fallback;

@@ -48,6 +48,10 @@ export interface NamespaceOptions<Value> {
   readonly partition?: string | undefined;
   /** Reads a value from its source on a miss. */
   readonly load?: Loader<Value> | undefined;
+  /**
+   * Runs around every load, whoever gave the loader: to bring a load into a context of its own. @default none
+   */
+  readonly around?: (<T>(load: () => T) => T) | undefined;
   /** Writes a value to its source; needed by `write: 'through'`. */
   readonly store?: Store<Value> | undefined;
   /** `aside`: `set` fills the cache alone. `through`: it writes to the source first. @default 'aside' */
@@ -119,6 +123,7 @@ export interface Policy<Value = unknown> {
   readonly usesL2: boolean;
   readonly usesL3: boolean;
   readonly load: Loader<Value> | undefined;
+  readonly around: <T>(load: () => T) => T;
   readonly store: Store<Value> | undefined;
   readonly write: 'aside' | 'through';
   readonly coherence: 'bounded' | 'strict';
@@ -191,6 +196,7 @@ const schema = v.strictObject({
   ),
   partition: v.optional(v.string()),
   load: v.optional(anyFunction),
+  around: v.optional(anyFunction),
   store: v.optional(anyFunction),
   write: v.optional(v.picklist(['aside', 'through']), 'aside'),
   coherence: v.optional(v.picklist(['bounded', 'strict']), 'bounded'),
@@ -260,6 +266,7 @@ export function resolvePolicy<Value>(
     usesL2: tiers.includes('l2'),
     usesL3: tiers.includes('l3'),
     load: options.load,
+    around: options.around ?? ((load) => load()),
     store: options.store,
     write: checked.write,
     coherence: checked.coherence,

@@ -29,6 +29,8 @@ export interface RuntimeOptions {
   readonly random: () => number;
   readonly tombstoneMs: number;
   readonly closing: AbortController;
+  /** Since when a read must be proven good, for the caller at hand. */
+  readonly provenSince: () => number | undefined;
 }
 
 /** Everything that one namespace consists of, joined. */
@@ -46,6 +48,7 @@ export class NamespaceRuntime implements InvalidationTarget {
   readonly isStrict: boolean;
   readonly tombstoneMs: number;
   readonly closing: AbortController;
+  readonly provenSince: () => number | undefined;
   readonly counters = new Counters();
   readonly pending = new Pending();
   readonly failures: RecentFailures;
@@ -71,6 +74,7 @@ export class NamespaceRuntime implements InvalidationTarget {
     this.isStrict = policy.coherence === 'strict';
     this.tombstoneMs = options.tombstoneMs;
     this.closing = options.closing;
+    this.provenSince = options.provenSince;
     this.failures = new RecentFailures(policy.loadBackoffMs, clock);
     this.levels = [
       ...(policy.usesL2 && options.l2 ? [this.#level(options.l2, policy.maxL2Bytes)] : []),

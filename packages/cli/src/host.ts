@@ -7,6 +7,7 @@ import { hostname, userInfo } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import type { Router, RouterOptions } from '@shardline/shard-router';
 import type { Rebalancer, RebalancerOptions } from '@shardline/shard-router/rebalance';
+import type { DataLayerConfig } from 'shardline';
 
 /** A stream that may be a terminal. */
 export type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -23,6 +24,8 @@ export interface Host {
   readonly operator: string;
   now(): number;
   openRebalancer(options: RebalancerOptions): Promise<Rebalancer>;
+  /** What the data layer itself keeps on a new shard. */
+  prepareLayerShard(config: DataLayerConfig, shard: string): Promise<void>;
   openRouter(options: RouterOptions): Promise<Router>;
   /** Calls back for every Ctrl-C and SIGTERM. @returns ends it. */
   onInterrupt(listener: () => void): () => void;

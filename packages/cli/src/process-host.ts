@@ -1,4 +1,5 @@
 import { createRouter } from '@shardline/shard-router';
+import { prepareLayerShard } from 'shardline';
 import { EXIT } from './exit-codes.js';
 import { type Host, operatorName } from './host.js';
 
@@ -22,6 +23,7 @@ export function processHost(): Host {
     openRebalancer: async () => {
       throw new Error('not there yet');
     },
+    prepareLayerShard,
     openRouter: createRouter,
     onInterrupt(listener) {
       process.on('SIGINT', listener).on('SIGTERM', listener);

@@ -9,7 +9,7 @@ export type {
   ReplicaPoolOptions,
   SessionOptions,
 } from './options.js';
-export type { PoolSession } from './pool-session.js';
+export { type PoolSession, runInPoolSessions, type SessionPosition } from './pool-session.js';
 export {
   type ConnectCallback,
   type LeakReport,

@@ -8,7 +8,7 @@ import { healthOf, type PoolHealth } from './health.js';
 import { asPgClient, type Connection, whenQuiet } from './node/connection.js';
 import type { Node } from './node/node.js';
 import type { QueryOptions, ReplicaPoolOptions } from './options.js';
-import { PoolSession } from './pool-session.js';
+import { PoolSession, type SessionBeginning, type SessionPosition } from './pool-session.js';
 import { releaseOnce } from './releasing.js';
 import type { RouteTarget } from './route/decide.js';
 import { failSubmittable, RoutedClient } from './routed-client.js';
@@ -17,6 +17,7 @@ import { currentSession } from './session/current-session.js';
 import { type PoolSettings, resolveSettings } from './settings.js';
 import { answer, type QueryCall, readQueryCall } from './statement-arguments.js';
 import { TargetedPool } from './targeted-pool.js';
+import { reachedByAll } from './topology/reached-by-all.js';
 import { traced } from './tracing.js';
 
 /** Called by `connect` with a client, as `pg` does. */
@@ -258,7 +259,23 @@ export class ReplicaPool extends BasePool {
     options: { readonly onBadToken?: 'throw' | 'begin-at-primary' } = {},
   ): PoolSession {
     const { onBadToken = 'throw' } = options;
-    return new PoolSession(this, this.#cluster, this.#settings, token, onBadToken);
+    return this.#session({ by: 'token', token, onBadToken });
+  }
+
+  /**
+   * Begins a session at a position, for those who carry positions by a way of their own.
+   *
+   * @param position as a session of this cluster gave it; without one, the session begins at the primary.
+   * @param options.isTrusted whether it is known to come from a session, unaltered. Else it is a claim,
+   * which the primary bounds. @default true
+   */
+  sessionAt(
+    position: SessionPosition | undefined,
+    options: { readonly isTrusted?: boolean } = {},
+  ): PoolSession {
+    const { isTrusted = true } = options;
+    if (position === undefined || !isTrusted) return this.#session({ by: 'claim', position });
+    return this.#session({ by: 'position', position });
   }
 
   /** Runs work in a session, by its token or as a new one; the session is what gives the next token. */
@@ -275,6 +292,20 @@ export class ReplicaPool extends BasePool {
   /** The pool with every read going to a replica, or failing if there is none. */
   get reader(): TargetedPool {
     return this.#targeted('replica');
+  }
+
+  /**
+   * A position that every server in use is known to have reached, without asking: what was acknowledged up to
+   * there any read shows. Undefined while some position is not known.
+   */
+  get reachedPosition(): SessionPosition | undefined {
+    return reachedByAll(this.#cluster.monitor.state);
+  }
+
+  #session(beginning: SessionBeginning): PoolSession {
+    // A claim is put to the primary at once, which somebody has to have looked for.
+    if (beginning.by !== 'token' && this.#ending === undefined) this.#begin();
+    return new PoolSession(this, this.#cluster, this.#settings, beginning);
   }
 
   #targeted(target: RouteTarget): TargetedPool {

@@ -40,12 +40,12 @@ export async function bootstrap(
   const first = new Topology({
     epoch: 1,
     shards: nodes,
-    keyspaces: [...filled.keyspaces].map(([name, { keyType, hash, slots }]) => ({
+    keyspaces: [...filled.keyspaces].map(([name, { keyType, hash, slots, shards }]) => ({
       name,
       keyType,
       hash,
       slots,
-      owners: proposeSlots(slots, nodes as WeightedNode[]),
+      owners: proposeSlots(slots, nodesAmong(nodes, shards)),
     })),
   });
   const topology =
@@ -61,6 +61,13 @@ export async function bootstrap(
     );
   }
   return topology;
+}
+
+function nodesAmong(
+  nodes: readonly WeightedNode[],
+  wanted: readonly string[] | undefined,
+): readonly WeightedNode[] {
+  return wanted === undefined ? nodes : nodes.filter(({ name }) => wanted.includes(name));
 }
 
 /** Whoever comes second finds the first one's topology. */

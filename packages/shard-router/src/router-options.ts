@@ -19,6 +19,8 @@ export interface KeyspaceOptions {
   readonly hash?: HashName;
   /** A power of two; cannot be changed once rows are there. @default 4096 */
   readonly slots?: number;
+  /** Shards that `bootstrap` spreads its slots over; afterwards the topology alone says. @default all */
+  readonly shards?: readonly string[];
   /** Tables by name (`users` or `schema.users`), each with its key column. */
   readonly tables: Readonly<
     Record<string, string | { readonly key: string; readonly slotColumn?: string }>
@@ -80,6 +82,8 @@ export interface FilledKeyspaceOptions {
   readonly keyType: KeyType;
   readonly hash: HashName;
   readonly slots: number;
+  /** Undefined: all shards. */
+  readonly shards: readonly string[] | undefined;
   readonly tables: readonly ShardedTable[];
 }
 
@@ -107,6 +111,7 @@ const schema = v.strictObject({
       keyType: v.picklist(['bigint', 'text', 'uuid']),
       hash: v.optional(v.picklist(['postgres', 'murmur3']), 'postgres'),
       slots: v.optional(integerOption(2, 65536), 4096),
+      shards: v.optional(v.pipe(v.array(v.string()), v.minLength(1, 'must name a shard'))),
       tables: v.record(v.string(), table),
     }),
   ),
@@ -150,7 +155,11 @@ export function fillRouterOptions(options: RouterOptions): FilledRouterOptions {
     keyspaces: new Map(
       Object.entries(keyspaces).map(([name, keyspace]) => [
         name,
-        { ...keyspace, tables: Object.entries(keyspace.tables).map(toShardedTable) },
+        {
+          ...keyspace,
+          shards: keyspace.shards,
+          tables: Object.entries(keyspace.tables).map(toShardedTable),
+        },
       ]),
     ),
     referenceTables: others.referenceTables.map(toTableName),
@@ -193,6 +202,11 @@ function contradictions(options: RouterOptions): ConfigurationFault[] {
   }
   if (options.unsharded !== undefined && !names.includes(options.unsharded.shard)) {
     faults.push({ path: 'unsharded.shard', message: `'${options.unsharded.shard}' is no shard` });
+  }
+  for (const [name, { shards: wanted = [] }] of Object.entries(options.keyspaces)) {
+    for (const shard of wanted.filter((one) => !names.includes(one))) {
+      faults.push({ path: `keyspaces.${name}.shards`, message: `'${shard}' is no shard` });
+    }
   }
   faults.push(...sharedAddresses(options), ...tablesTwice(options));
   return faults;

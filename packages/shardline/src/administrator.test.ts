@@ -65,7 +65,7 @@ describe('administration of a configuration', () => {
   test('asks primaries alone', () => {
     const { shards } = administratorConfigOf(config);
     expect(shards['one']).toEqual({ primary: 'postgres://app@s1/shop', replicas: [] });
-    expect(administratorRouterOptionsOf(config).shards['one']).toMatchObject({ replicas: [] });
+    expect(administratorRouterOptionsOf(config).shards['one']).not.toHaveProperty('replicas');
   });
 
   test('names a shard that there is not, and a catalog that is missing, at once', () => {

@@ -11,15 +11,21 @@ import {
   type Duration,
   formatDuration,
 } from '@shardline/core';
-import type { RouterOptions, ShardLocation } from '@shardline/shard-router';
+import { ReplicaPool, type ReplicaPoolOptions } from '@shardline/pool';
+import type { RouterOptions } from '@shardline/shard-router';
 import type {
   MoveLimits,
   RebalancerOptions,
   ShardAdministration,
 } from '@shardline/shard-router/rebalance';
 import type { ResolvedAdministration } from './administration.js';
-import { type DataLayerConfig, type ResolvedConfig, resolveConfig } from './config.js';
-import { routerOptionsOf } from './shards.js';
+import type { DataLayerConfig } from './config.js';
+import { type ResolvedConfig, resolveConfig } from './config-check.js';
+import { installOutbox } from './outbox/install-outbox.js';
+import { routerOptionsOf, types } from './shards.js';
+
+// biome-ignore lint/suspicious/noExplicitAny: any configuration will do
+type AnyConfig = DataLayerConfig<any, any, any, any>;
 
 /**
  * The options of a rebalancer for a configuration.
@@ -47,21 +53,14 @@ import { routerOptionsOf } from './shards.js';
  * const options = rebalancerOptionsOf(config);
  * ```
  */
-export function rebalancerOptionsOf(config: DataLayerConfig): RebalancerOptions {
+export function rebalancerOptionsOf(config: AnyConfig): RebalancerOptions {
   const { resolved, administration } = checked(config);
-  const { keyspaces, referenceTables, unsharded } = routerOptionsOf(resolved);
-  const shards = Object.entries(resolved.shards).map(
-    ([name, { primary }]): [string, ShardAdministration] => {
-      const peerAddress = administration.shards[name]?.peerAddress;
-      return [
-        name,
-        {
-          location: locate(resolved, primary),
-          ...(peerAddress === undefined ? {} : { peerAddress }),
-        },
-      ];
-    },
-  );
+  const places = placesOf(resolved);
+  const { keyspaces, referenceTables, unsharded } = routerOptionsOf(resolved, places);
+  const shards = [...places].map(([name, location]): [string, ShardAdministration] => {
+    const peerAddress = administration.shards[name]?.peerAddress;
+    return [name, { location, ...(peerAddress === undefined ? {} : { peerAddress }) }];
+  });
   return {
     keyspaces,
     ...(referenceTables === undefined ? {} : { referenceTables }),
@@ -78,7 +77,7 @@ export function rebalancerOptionsOf(config: DataLayerConfig): RebalancerOptions 
  *
  * @throws ShardlineError `CONFIG_INVALID`, with every fault.
  */
-export function administratorConfigOf(config: DataLayerConfig): DataLayerConfig {
+export function administratorConfigOf(config: AnyConfig): AnyConfig {
   const { administration = {} } = config;
   const shards = Object.entries(config.shards).map(([name, servers]) => {
     const primary = administration.shards?.[name]?.primary ?? servers.primary;
@@ -97,12 +96,42 @@ export function administratorConfigOf(config: DataLayerConfig): DataLayerConfig 
  *
  * @throws ShardlineError `CONFIG_INVALID`, with every fault.
  */
-export function administratorRouterOptionsOf(config: DataLayerConfig): RouterOptions {
-  return routerOptionsOf(checked(config).resolved);
+export function administratorRouterOptionsOf(config: AnyConfig): RouterOptions {
+  const { resolved } = checked(config);
+  // Rows are read as services read them; a rebalancer reads its own tables and minds no types.
+  const places = [...placesOf(resolved)].map(
+    ([name, place]) => [name, { ...place, types }] as const,
+  );
+  return {
+    ...routerOptionsOf(resolved, new Map(places)),
+    catalog: locate(resolved, resolved.catalog),
+  };
+}
+
+/**
+ * Gives a shard that is new in a configuration what the layer itself keeps there: the table of its outbox. What the
+ * router keeps there is the rebalancer's to make (`Rebalancer.prepareShard`). Safe to repeat.
+ *
+ * @throws ShardlineError `CONFIG_INVALID`; else what PostgreSQL says.
+ */
+export async function prepareLayerShard(config: AnyConfig, shard: string): Promise<void> {
+  const { resolved } = checked(config);
+  const place = placesOf(resolved).get(shard);
+  if (place === undefined) {
+    const message = `there is none; there are ${Object.keys(resolved.shards).join(', ')}`;
+    throw configurationError('the data layer', [{ path: `shards.${shard}`, message }]);
+  }
+  const pool = new ReplicaPool(place);
+  pool.on('error', () => {});
+  try {
+    await installOutbox(pool);
+  } finally {
+    await pool.end();
+  }
 }
 
 /** Both halves, known to fit each other. */
-function checked(config: DataLayerConfig): {
+function checked(config: AnyConfig): {
   resolved: ResolvedConfig & { readonly catalog: string };
   administration: ResolvedAdministration;
 } {
@@ -124,7 +153,13 @@ function checked(config: DataLayerConfig): {
   return { resolved: { ...resolved, catalog }, administration };
 }
 
-function locate({ name }: ResolvedConfig, url: string): ShardLocation {
+/** Where the administration finds each shard. */
+function placesOf(resolved: ResolvedConfig): Map<string, ReplicaPoolOptions> {
+  const named = Object.entries(resolved.shards);
+  return new Map(named.map(([name, { primary }]) => [name, locate(resolved, primary)]));
+}
+
+function locate({ name }: ResolvedConfig, url: string): ReplicaPoolOptions {
   return { primary: url, application_name: `${name} administration` };
 }
 

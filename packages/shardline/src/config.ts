@@ -1,9 +1,11 @@
-import { checkOptions, type Duration, durationOption, integerOption } from '@shardline/core';
+import type { NamespaceOptions } from '@shardline/cache';
+import type { Duration } from '@shardline/core';
 import type { RedisTarget } from '@shardline/core/redis';
+import type { ReplicaPoolOptions } from '@shardline/pool';
+import type { LimiterOptions } from '@shardline/ratelimit';
+import type { Router } from '@shardline/shard-router';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import * as v from 'valibot';
-import { type AdministrationConfig, administrationSchema } from './administration.js';
-import { expandEnvironment } from './environment.js';
+import type { AdministrationConfig } from './administration.js';
 
 /** What a key may be. */
 export type KeyType = 'bigint' | 'text' | 'uuid';
@@ -20,28 +22,35 @@ export interface KeyspaceDefinition {
   readonly keyType: KeyType;
   /** Number of slots, a power of two up to 65536; it cannot be changed later. @default 4096 */
   readonly slots?: number;
+  /** Shards that its slots are on at the beginning: live events on servers of their own. @default all */
+  readonly shards?: readonly string[];
 }
 
-/** How an entity is cached. */
-export interface EntityCachePolicy {
+/** Keyspaces by name. */
+export type KeyspaceDefinitions = Readonly<Record<string, KeyspaceDefinition>>;
+
+/** How an entity is cached. Whatever the cache knows of a namespace, but what the layer itself decides. */
+export interface EntityCachePolicy
+  extends Pick<
+    NamespaceOptions<unknown>,
+    | 'bound'
+    | 'coherence'
+    | 'compression'
+    | 'eagerRefresh'
+    | 'jitter'
+    | 'l1'
+    | 'leaseWait'
+    | 'loadTimeout'
+    | 'negativeTtl'
+    | 'partition'
+    | 'softTimeout'
+    | 'staleIfError'
+    | 'staleWhileRevalidate'
+  > {
   /** How long an entry may be served without asking the source. */
   readonly ttl: Duration;
   /** Tiers from the nearest on. @default ['l1', 'l2'] */
   readonly tiers?: readonly ('l1' | 'l2' | 'l3')[];
-}
-
-/** One table, how its rows are found, and how they are cached. */
-export interface EntityDefinition<Schema extends StandardSchemaV1 = StandardSchemaV1> {
-  readonly table: string;
-  readonly keyspace: string;
-  /** Column that the table is sharded by. */
-  readonly key: string;
-  /** Column that, with the key, names one row. @default the key alone names it */
-  readonly id?: string;
-  /** Rows are checked against it where they enter and leave: valibot, zod, any Standard Schema. */
-  readonly schema?: Schema;
-  /** @default not cached */
-  readonly cache?: EntityCachePolicy;
 }
 
 /** How many requests a subject of one tier may make. */
@@ -52,11 +61,129 @@ export interface TierLimit {
   readonly burst?: number;
 }
 
+/**
+ * One table, where its rows are, how they are found, and how they are cached.
+ *
+ * Exactly one of `keyspace`, `shard` and `reference` says where the rows are.
+ */
+export interface EntityDefinition<Schema extends StandardSchemaV1 = StandardSchemaV1> {
+  readonly table: string;
+  /** The rows are spread over the shards of this keyspace, by `key`. */
+  readonly keyspace?: string;
+  /** All rows are on this shard. All such entities of a layer are on the same one. */
+  readonly shard?: string;
+  /** Every shard has all rows: small, read often, written seldom. */
+  readonly reference?: true;
+  /** Column that the table is sharded by; without a keyspace, the column that names a row. */
+  readonly key: string;
+  /** Column that, with the key, names one row. @default the key alone names it */
+  readonly id?: string;
+  /** Rows are checked against it where they leave the database: valibot, zod, any Standard Schema. */
+  readonly schema?: Schema;
+  /** @default not cached */
+  readonly cache?: EntityCachePolicy;
+  /**
+   * What a write of a row makes stale beside the row itself, with columns of the row in braces:
+   * `['userBets:{creator_id}:*', 'leaderboards:*']`.
+   *
+   * @default nothing
+   */
+  readonly invalidates?: readonly string[];
+  /** How often the rows of one key may be read or written through this entity. @default as often as asked */
+  readonly limits?: { readonly reads?: TierLimit; readonly writes?: TierLimit };
+}
+
 /** Entities by name. */
 export type EntityDefinitions = Readonly<Record<string, EntityDefinition>>;
 
+/** What a loader of a cached query is given, beside its key. */
+export interface NamespaceLoadContext {
+  readonly signal: AbortSignal;
+  /** The shards. Whatever is read through it in a loader is no older than the moment of loading. */
+  readonly router: Router;
+}
+
+/** A cached query or anything else that is cached beside entities. */
+export interface NamespaceDefinition<Value = unknown>
+  extends Omit<NamespaceOptions<Value>, 'load' | 'tiers'> {
+  /** Tiers from the nearest on. @default ['l1', 'l2'], or ['l1'] without a `redis` */
+  readonly tiers?: readonly ('l1' | 'l2' | 'l3')[];
+  /** Reads a value on a miss; a call may give another. */
+  readonly load?: (
+    key: string,
+    context: NamespaceLoadContext,
+  ) => Promise<Value | undefined> | Value | undefined;
+}
+
+/** Cached queries by name. */
+// biome-ignore lint/suspicious/noExplicitAny: a loader's value is its own business
+export type NamespaceDefinitions = Readonly<Record<string, NamespaceDefinition<any>>>;
+
+/** An event: what it makes stale, with fields of its payload in braces, and perhaps what its payload is. */
+export type EventDefinition =
+  | readonly string[]
+  | {
+      readonly invalidates: readonly string[];
+      /** The payload is checked against it. @default the fields that `invalidates` names */
+      readonly payload?: StandardSchemaV1;
+    };
+
+/** Events by name. */
+export type EventDefinitions = Readonly<Record<string, EventDefinition>>;
+
+/** What sessions are made of. */
+export interface SessionPolicy {
+  /**
+   * Keys that sign tokens: the first signs, all verify. At least 32 random bytes each. Give them wherever
+   * tokens leave the service: without a signature a token is a mere claim, checked against the primary.
+   *
+   * @default unsigned
+   */
+  readonly signingKeys?: readonly { readonly id: string; readonly secret: string | Uint8Array }[];
+  /** How long a token is believed. @default '15m' */
+  readonly tokenLifetime?: Duration;
+  /** How long a read waits for a replica to catch up, before it takes the primary. @default '50ms' */
+  readonly replicaWait?: Duration;
+}
+
+/** What all pools of a layer have in common; see `ReplicaPoolOptions`. */
+export type PoolPolicy = Pick<
+  ReplicaPoolOptions,
+  | 'acquireTimeout'
+  | 'balancing'
+  | 'dialTimeout'
+  | 'failoverTimeout'
+  | 'idleInTransactionTimeout'
+  | 'idleTimeout'
+  | 'leakReportAfter'
+  | 'max'
+  | 'maxLag'
+  | 'maxLifetime'
+  | 'maxWaiting'
+  | 'min'
+  | 'monitor'
+  | 'pgBouncer'
+  | 'pipelining'
+  | 'pureFunctions'
+  | 'reads'
+  | 'ssl'
+  | 'statementTimeout'
+  | 'zone'
+>;
+
+/** Limits for `layer.limits`: tiers for one limit, or policies for several. */
+export interface LimitsDefinition
+  extends Pick<LimiterOptions, 'defaultTier' | 'onRedisDown' | 'policies' | 'tierOf'> {
+  readonly tiers?: Readonly<Record<string, TierLimit>>;
+}
+
 /** The whole data layer of a service: one object, used by the service and the command line alike. */
-export interface DataLayerConfig<Entities extends EntityDefinitions = EntityDefinitions> {
+export interface DataLayerConfig<
+  Entities extends EntityDefinitions = EntityDefinitions,
+  Keyspaces extends KeyspaceDefinitions = KeyspaceDefinitions,
+  Events extends EventDefinitions = EventDefinitions,
+  Namespaces extends NamespaceDefinitions = NamespaceDefinitions,
+> {
   /** Names the service in connections, metrics and keys. */
   readonly name: string;
   /**
@@ -65,15 +192,37 @@ export interface DataLayerConfig<Entities extends EntityDefinitions = EntityDefi
    */
   readonly catalog?: string;
   readonly shards: Readonly<Record<string, ShardServers>>;
-  readonly keyspaces: Readonly<Record<string, KeyspaceDefinition>>;
+  /** Of every shard's pool. @default those of `ReplicaPool` */
+  readonly pool?: PoolPolicy;
+  readonly keyspaces: Keyspaces;
   readonly redis?: RedisTarget;
   /** Memcached nodes as `host:port`, for the tier `l3`. */
   readonly memcached?: readonly string[];
+  /** Redis and Memcached servers of their own, for entities and namespaces that name them as `partition`. */
+  readonly partitions?: Readonly<
+    Record<string, { readonly redis?: RedisTarget; readonly memcached?: readonly string[] }>
+  >;
   readonly entities: Entities;
-  readonly limits?: { readonly tiers: Readonly<Record<string, TierLimit>> };
+  /** Cached queries and the like, beside entities. */
+  readonly namespaces?: Namespaces;
+  /** What each event makes stale. */
+  readonly events?: Events;
+  readonly limits?: LimitsDefinition;
+  readonly sessions?: SessionPolicy;
+  /**
+   * Whether invalidations are also rows of the transaction that makes them necessary, so that none is lost
+   * with its process. `relayInterval`: how often each process looks for what others left. @default true with
+   * a `catalog`, else false
+   */
+  readonly outbox?: boolean | { readonly relayInterval?: Duration };
+  /** Longest run of one statement of an entity, waiting for a connection included. @default '30s' */
+  readonly operationTimeout?: Duration;
   /** What the command line needs beyond what services need. */
   readonly administration?: AdministrationConfig;
 }
+
+/** No events, no namespaces. */
+export type None = Readonly<Record<never, never>>;
 
 /**
  * Writes a configuration with its types, for a file that the service and the command line share.
@@ -92,150 +241,13 @@ export interface DataLayerConfig<Entities extends EntityDefinitions = EntityDefi
  * });
  * ```
  */
-export function defineConfig<const Entities extends EntityDefinitions>(
-  config: DataLayerConfig<Entities>,
-): DataLayerConfig<Entities> {
+export function defineConfig<
+  const Entities extends EntityDefinitions,
+  const Keyspaces extends KeyspaceDefinitions,
+  const Events extends EventDefinitions = None,
+  const Namespaces extends NamespaceDefinitions = None,
+>(
+  config: DataLayerConfig<Entities, Keyspaces, Events, Namespaces>,
+): DataLayerConfig<Entities, Keyspaces, Events, Namespaces> {
   return config;
-}
-
-const name = v.pipe(v.string(), v.minLength(1, 'must not be empty'));
-const postgresUrl = v.pipe(
-  v.string(),
-  v.regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://'),
-);
-const tier = v.picklist(['l1', 'l2', 'l3'], "must be 'l1', 'l2' or 'l3'");
-
-const entitySchema = v.strictObject({
-  table: name,
-  keyspace: name,
-  key: name,
-  id: v.optional(name),
-  schema: v.optional(v.custom<StandardSchemaV1>(isStandardSchema, 'must be a Standard Schema')),
-  cache: v.optional(
-    v.strictObject({
-      ttl: durationOption({ min: '1ms', max: '25d' }),
-      tiers: v.optional(v.pipe(v.array(tier), v.minLength(1, 'must name a tier')), ['l1', 'l2']),
-    }),
-  ),
-});
-
-const shapeSchema = v.strictObject({
-  name,
-  catalog: v.optional(postgresUrl),
-  shards: v.pipe(
-    v.record(
-      name,
-      v.strictObject({ primary: postgresUrl, replicas: v.optional(v.array(postgresUrl), []) }),
-    ),
-    v.check((shards) => Object.keys(shards).length > 0, 'must name at least one shard'),
-  ),
-  keyspaces: v.record(
-    name,
-    v.strictObject({
-      keyType: v.picklist(['bigint', 'text', 'uuid'], "must be 'bigint', 'text' or 'uuid'"),
-      slots: v.optional(integerOption(2, 65_536), 4096),
-    }),
-  ),
-  redis: v.optional(v.custom<RedisTarget>((value) => value !== null)),
-  memcached: v.optional(
-    v.array(v.pipe(v.string(), v.regex(/^[^:\s]+:\d+$/, "must be written as 'host:port'"))),
-  ),
-  entities: v.record(name, entitySchema),
-  limits: v.optional(
-    v.strictObject({
-      tiers: v.record(
-        name,
-        v.strictObject({
-          limit: integerOption(1),
-          per: durationOption({ min: '1ms', max: '30d' }),
-          burst: v.optional(integerOption(1)),
-        }),
-      ),
-    }),
-  ),
-  administration: v.optional(administrationSchema, {}),
-});
-
-type Shape = v.InferOutput<typeof shapeSchema>;
-
-/** A configuration whose parts are known to fit each other, with every default filled in. */
-export type ResolvedConfig = Shape;
-
-const configSchema = v.pipe(
-  shapeSchema,
-  v.rawCheck(({ dataset, addIssue }) => {
-    if (!dataset.typed) return;
-    for (const { path, message } of contradictions(dataset.value)) {
-      addIssue({
-        message,
-        path: path.map((key) => ({
-          type: 'object' as const,
-          origin: 'value' as const,
-          input: {},
-          key,
-          value: undefined,
-        })) as unknown as [v.IssuePathItem, ...v.IssuePathItem[]],
-      });
-    }
-  }),
-);
-
-/**
- * Checks a configuration and fills in its defaults.
- *
- * @throws ShardlineError `CONFIG_INVALID`, with every fault and its path.
- */
-export function resolveConfig(config: unknown): ResolvedConfig {
-  const expanded = expandEnvironment(config, process.env, 'the data layer');
-  return checkOptions(configSchema, expanded, 'the data layer');
-}
-
-/** What each part may say by itself and the whole may not. */
-function contradictions(config: Shape): { path: string[]; message: string }[] {
-  const keyspaceFaults = Object.entries(config.keyspaces)
-    .filter(([, { slots }]) => (slots & (slots - 1)) !== 0)
-    .map(([keyspace, { slots }]) => ({
-      path: ['keyspaces', keyspace, 'slots'],
-      message: `must be a power of two, received ${slots}`,
-    }));
-  return [...keyspaceFaults, ...entityFaults(config)];
-}
-
-function entityFaults(config: Shape): { path: string[]; message: string }[] {
-  const keyspaces = Object.keys(config.keyspaces);
-  return Object.entries(config.entities).flatMap(([entity, definition]) => {
-    const faults: { path: string[]; message: string }[] = [];
-    if (!keyspaces.includes(definition.keyspace)) {
-      faults.push({
-        path: ['entities', entity, 'keyspace'],
-        message: `names the keyspace '${definition.keyspace}'; there are ${quoted(keyspaces)}`,
-      });
-    }
-    const tiers = definition.cache?.tiers ?? [];
-    if (tiers.includes('l2') && config.redis === undefined) {
-      faults.push({
-        path: ['entities', entity, 'cache', 'tiers'],
-        message: "uses 'l2', but no `redis` is given",
-      });
-    }
-    if (tiers.includes('l3') && (config.memcached ?? []).length === 0) {
-      faults.push({
-        path: ['entities', entity, 'cache', 'tiers'],
-        message: "uses 'l3', but no `memcached` is given",
-      });
-    }
-    return faults;
-  });
-}
-
-function quoted(names: readonly string[]): string {
-  return names.length === 0 ? 'none' : names.map((each) => `'${each}'`).join(', ');
-}
-
-function isStandardSchema(value: unknown): boolean {
-  return (
-    (typeof value === 'object' || typeof value === 'function') &&
-    value !== null &&
-    '~standard' in value
-  );
 }

@@ -1,239 +1,187 @@
-import { type Cache, createCache } from '@shardline/cache';
-import {
-  coreErrors,
-  type Duration,
-  durationMs,
-  ShardlineError,
-  withDeadline,
-} from '@shardline/core';
-import { createLimiter, type RateLimiter } from '@shardline/ratelimit';
-import type { Router } from '@shardline/shard-router';
-import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { Cache, InvalidationReport } from '@shardline/cache';
+import type { Duration } from '@shardline/core';
+import type { RateLimiter } from '@shardline/ratelimit';
+import type { Router, ShardKey, TransactionOptions } from '@shardline/shard-router';
+import type pg from 'pg';
 import type {
-  DataLayerConfig,
-  EntityDefinition,
   EntityDefinitions,
-  ResolvedConfig,
+  EventDefinitions,
+  KeyspaceDefinitions,
+  NamespaceDefinitions,
 } from './config.js';
-import { resolveConfig } from './config.js';
-import { Entity } from './entity/entity.js';
-import { openRouter } from './shards.js';
-
-/** The rows of an entity, as its schema says. */
-export type RowOf<Definition extends EntityDefinition> =
-  Definition['schema'] extends StandardSchemaV1<unknown, infer Row>
-    ? Row extends object
-      ? Row
-      : Record<string, unknown>
-    : Record<string, unknown>;
-
-/** Entities by name, each with the type of its rows. */
-export type EntitiesOf<Definitions extends EntityDefinitions> = {
-  readonly [Name in keyof Definitions]: Entity<RowOf<Definitions[Name]>>;
-};
+import type { EntitiesOf, NamespacesOf, PayloadOf } from './infer.js';
+import type { CloseReport } from './lifecycle/close-report.js';
+import type { LayerSession, SessionStart } from './session/layer-session.js';
+import type { LayerTransaction } from './transaction/layer-transaction.js';
 
 /** How the layer is: `ready` means that it can do its work, `live` that it has not been closed. */
 export interface DataLayerHealth {
+  /** False once the layer has been closed. */
   readonly live: boolean;
+  /** False while a shard cannot be used, and as soon as the layer begins to be closed. */
   readonly ready: boolean;
-  readonly router: ReturnType<Router['health']>;
+  /** Why it is not ready. */
+  readonly reasons: readonly string[];
+  readonly router: ReturnType<Router['health']> | undefined;
   readonly cache: ReturnType<Cache['health']> | undefined;
   readonly limits: ReturnType<RateLimiter['health']> | undefined;
 }
 
-/** How often each tier answered, by entity. */
+/** How often each tier answered, by entity or namespace. */
 export type DataLayerStats = Readonly<
   Record<string, { lookups: number; l1: number; l2: number; l3: number; loads: number }>
 >;
 
-const DEFAULT_CLOSE: Duration = '10s';
+/** Makes a query builder over a pool or a connection: `drizzle` of `drizzle-orm/node-postgres`. */
+export type DrizzleFactory<Database> = (client: pg.Pool) => Database;
 
-/**
- * Opens everything that a configuration names and joins it.
- *
- * @throws ShardlineError `CONFIG_INVALID`, with every fault; what router, cache and limiter throw when
- * their servers cannot be reached. Whatever had been opened by then is closed.
- *
- * @example
- * ```ts
- * import { createDataLayer } from 'shardline';
- *
- * await using layer = await createDataLayer({
- *   name: 'shop',
- *   shards: {
- *     one: { primary: 'postgres://127.0.0.1:5432/shop' },
- *     two: { primary: 'postgres://127.0.0.1:5433/shop' },
- *   },
- *   keyspaces: { customers: { keyType: 'bigint' } },
- *   redis: 'redis://127.0.0.1:6379',
- *   entities: {
- *     customers: {
- *       table: 'customers',
- *       keyspace: 'customers',
- *       key: 'customer_id',
- *       cache: { ttl: '1h', tiers: ['l1', 'l2'] },
- *     },
- *   },
- * });
- *
- * const customer = await layer.entities.customers.get(42n);
- * ```
- */
-export async function createDataLayer<const Definitions extends EntityDefinitions>(
-  config: DataLayerConfig<Definitions>,
-): Promise<DataLayer<Definitions>> {
-  const resolved = resolveConfig(config);
-  const opened: AsyncDisposable[] = [];
-  try {
-    const router = await openRouter(resolved);
-    opened.push(router);
-    const cache = openCache(resolved);
-    if (cache !== undefined) opened.push(cache);
-    const limiter = openLimiter(resolved);
-    if (limiter !== undefined) opened.push(limiter);
-    // The limiter first: it names the Redis that cannot be reached, the cache waits for several tiers.
-    await limiter?.ready();
-    await cache?.ready();
-    return new DataLayer<Definitions>(resolved, { router, cache, limiter });
-  } catch (error) {
-    await Promise.allSettled(opened.map((part) => part[Symbol.asyncDispose]()));
-    throw error;
-  }
+/** What of Kysely is needed: pass `{ Kysely, PostgresDialect }` from `kysely`. */
+export interface KyselyModule<Database> {
+  readonly Kysely: new (configuration: never) => Database;
+  readonly PostgresDialect: new (configuration: never) => unknown;
 }
 
-/** The data layer of a service. Made by {@link createDataLayer}. */
-export class DataLayer<Definitions extends EntityDefinitions> implements AsyncDisposable {
+/**
+ * The data layer of a service: entities over shards, cache, limits and sessions, opened and closed as one
+ * object. Made by `createDataLayer`, and by `createMemoryLayer` of `shardline/testing` without any server.
+ */
+export interface DataLayer<
+  Entities extends EntityDefinitions = EntityDefinitions,
+  Keyspaces extends KeyspaceDefinitions = KeyspaceDefinitions,
+  Events extends EventDefinitions = EventDefinitions,
+  Namespaces extends NamespaceDefinitions = NamespaceDefinitions,
+> extends AsyncDisposable {
+  /** The name in the configuration. */
+  readonly name: string;
   /** The entities of the configuration, by name. */
-  readonly entities: EntitiesOf<Definitions>;
+  readonly entities: EntitiesOf<Entities, Keyspaces>;
+  /** The cached queries of the configuration, by name. */
+  readonly namespaces: NamespacesOf<Namespaces>;
   /** The shards underneath, for what entities do not do. */
   readonly router: Router;
-  readonly #cache: Cache | undefined;
-  readonly #limiter: RateLimiter | undefined;
-  readonly #cached: readonly string[];
-  #closing: Promise<void> | undefined;
-
-  /** @internal Use createDataLayer(). */
-  constructor(
-    config: ResolvedConfig,
-    parts: { router: Router; cache: Cache | undefined; limiter: RateLimiter | undefined },
-  ) {
-    this.router = parts.router;
-    this.#cache = parts.cache;
-    this.#limiter = parts.limiter;
-    const entities = Object.entries(config.entities);
-    this.#cached = entities.filter(([, { cache }]) => cache !== undefined).map(([name]) => name);
-    this.entities = Object.fromEntries(
-      entities.map(([name, definition]) => [name, this.#makeEntity(name, definition)]),
-    ) as unknown as EntitiesOf<Definitions>;
-  }
-
   /**
    * The cache underneath.
    *
-   * @throws ShardlineError `CONFIG_INVALID` when no entity is cached.
+   * @throws ShardlineError `CONFIG_INVALID` when nothing is cached.
    */
-  get cache(): Cache {
-    return this.#cache ?? this.#absent('a cache', 'give an entity a `cache`');
-  }
-
+  readonly cache: Cache;
   /**
    * The limits of the configuration.
    *
    * @throws ShardlineError `CONFIG_INVALID` when it has none.
    */
-  get limits(): RateLimiter {
-    return this.#limiter ?? this.#absent('limits', 'give it `limits.tiers`');
-  }
-
-  /** For a readiness probe: asks nobody, tells what is known. */
-  health(): DataLayerHealth {
-    const live = this.#closing === undefined;
-    const router = this.router.health();
-    return {
-      live,
-      ready: live && router.ready,
-      router,
-      cache: this.#cache?.health(),
-      limits: this.#limiter?.health(),
-    };
-  }
-
-  /** How often each tier answered since the start, by entity that is cached. */
-  stats(): DataLayerStats {
-    return Object.fromEntries(
-      this.#cached.map((name) => {
-        const { l1Hits, l2Hits, l3Hits, misses, loads } = this.cache.namespace(name).stats();
-        return [name, { lookups: l1Hits + misses, l1: l1Hits, l2: l2Hits, l3: l3Hits, loads }];
-      }),
-    );
-  }
+  readonly limits: RateLimiter;
 
   /**
-   * Lets calls under way end, then closes everything, nearest to the user first.
+   * Begins a session, or takes one up by the token of the request before. Its reads see its own writes and
+   * never an older row than it has seen, in whichever process, from whichever tier or server.
    *
-   * @throws ShardlineError `DEADLINE_EXCEEDED` when something would not close in time.
+   * @throws ShardlineError `LAYER_TOKEN_MALFORMED`, `LAYER_TOKEN_FORGED`.
+   *
+   * @example
+   * ```ts
+   * import type { DataLayer } from 'shardline';
+   *
+   * declare const layer: DataLayer;
+   * declare const tokenOfLastRequest: string | undefined;
+   *
+   * const session = layer.session(tokenOfLastRequest);
+   * await session.run(async () => {
+   *   await layer.emit('user.renamed', { userId: 42 });
+   * });
+   * const token = await session.token(); // for the client's next request
+   * ```
    */
-  close(options: { deadline?: Duration } = {}): Promise<void> {
-    this.#closing ??= withDeadline(
-      { timeoutMs: durationMs(options.deadline ?? DEFAULT_CLOSE), doing: 'Closing the data layer' },
-      async () => {
-        await Promise.all([this.#limiter?.close(), this.#cache?.close()]);
-        await this.router.close();
-      },
-    );
-    return this.#closing;
-  }
+  session(token?: string, start?: SessionStart): LayerSession;
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
+  /** Runs work in a session, by its token or as a new one; the session is what gives the next token. */
+  runInSession<T>(token: string | undefined, work: (session: LayerSession) => T): T;
 
-  #makeEntity(name: string, definition: ResolvedConfig['entities'][string]) {
-    const { table, key, id, keyspace, schema, cache } = definition;
-    const namespace =
-      cache === undefined
-        ? undefined
-        : this.#cache?.namespace<object>(name, {
-            ttl: `${cache.ttl}ms`,
-            tiers: cache.tiers,
-            // Rows hold big integers and dates, which JSON does not.
-            codec: 'msgpack',
-          });
-    return new Entity({
-      table: { entity: name, table, key, id },
-      shards: this.router.keyspace(keyspace),
-      schema: schema as StandardSchemaV1<unknown, object> | undefined,
-      cache: namespace,
-    });
-  }
+  /**
+   * Runs work in a transaction on the shard that owns a key. Calls of entities within `work` belong to it;
+   * a key of another shard is refused. What the writes make stale is written into the transaction itself, and
+   * invalidated once it has committed. If the slot moves meanwhile, `work` runs again, so it must do nothing
+   * outside that cannot be done twice.
+   *
+   * @throws ShardlineError `WRONG_SHARD`, `OUTCOME_UNKNOWN`, `SLOT_HELD`; else what `work` throws.
+   */
+  transaction<T>(
+    keyspace: keyof Keyspaces & string,
+    key: ShardKey,
+    work: (transaction: LayerTransaction) => Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T>;
 
-  #absent(what: string, remedy: string): never {
-    throw new ShardlineError(
-      coreErrors.CONFIG_INVALID,
-      `The data layer was configured without ${what}.`,
-      { remedy: `${remedy[0]?.toUpperCase()}${remedy.slice(1)} in its configuration.` },
-    );
-  }
-}
+  /**
+   * Makes stale what an event of the configuration names. Inside a transaction this waits for the commit.
+   *
+   * @throws ShardlineError `CACHE_EVENT_UNKNOWN`, `CACHE_EVENT_PAYLOAD`, `LAYER_EVENT_INVALID`.
+   */
+  emit<Name extends keyof Events & string>(
+    event: Name,
+    payload: PayloadOf<Events[Name]>,
+  ): Promise<InvalidationReport>;
 
-function openCache(config: ResolvedConfig): Cache | undefined {
-  const isUsed = Object.values(config.entities).some(({ cache }) => cache !== undefined);
-  if (!isUsed) return undefined;
-  return createCache({
-    prefix: config.name,
-    ...(config.redis === undefined ? {} : { redis: config.redis }),
-    ...(config.memcached === undefined ? {} : { memcached: config.memcached.join(',') }),
-  });
-}
+  /**
+   * Drizzle on the shard that owns a key; inside a transaction of the layer, on its connection. One is
+   * made per shard and kept.
+   *
+   * @param keyspace of the key. @default the first one
+   *
+   * @example
+   * ```ts
+   * import { drizzle } from 'drizzle-orm/node-postgres';
+   * import type { DataLayer } from 'shardline';
+   *
+   * declare const layer: DataLayer;
+   *
+   * const db = layer.drizzle(42n, (client) => drizzle(client));
+   * await db.execute('SELECT 1');
+   * ```
+   */
+  drizzle<Database extends object>(
+    key: ShardKey,
+    factory: DrizzleFactory<Database>,
+    keyspace?: keyof Keyspaces & string,
+  ): Database;
 
-function openLimiter(config: ResolvedConfig): RateLimiter | undefined {
-  if (config.limits === undefined) return undefined;
-  const tiers = Object.entries(config.limits.tiers).map(([name, { limit, per, burst }]) => [
-    name,
-    { limit, window: `${per}ms` as Duration, ...(burst === undefined ? {} : { burst }) },
-  ]);
-  return createLimiter({
-    ...(config.redis === undefined ? {} : { redis: config.redis }),
-    tiers: Object.fromEntries(tiers),
-  });
+  /**
+   * Kysely on the shard that owns a key; inside a transaction of the layer, on its connection.
+   *
+   * @param keyspace of the key. @default the first one
+   *
+   * @example
+   * ```ts
+   * import { Kysely, PostgresDialect } from 'kysely';
+   * import type { DataLayer } from 'shardline';
+   *
+   * interface Tables {
+   *   users: { user_id: string; name: string };
+   * }
+   * declare const layer: DataLayer;
+   *
+   * const db = layer.kysely(42n, { Kysely: Kysely<Tables>, PostgresDialect });
+   * await db.selectFrom('users').selectAll().where('user_id', '=', '42').executeTakeFirst();
+   * ```
+   */
+  kysely<Database extends object>(
+    key: ShardKey,
+    module: KyselyModule<Database>,
+    keyspace?: keyof Keyspaces & string,
+  ): Database;
+
+  /** For a readiness probe: asks nobody, tells what is known. */
+  health(): DataLayerHealth;
+
+  /** How often each tier answered since the start, by entity and namespace that is cached. */
+  stats(): DataLayerStats;
+
+  /**
+   * Ends the layer in order: nothing new is admitted, calls under way end, what is queued is flushed, leases
+   * are given back, connections are closed.
+   *
+   * @param options.deadline for all of it; what is not done by then is cut off and named. @default '10s'
+   * @returns what was done and how long it took. It never throws.
+   */
+  close(options?: { readonly deadline?: Duration }): Promise<CloseReport>;
 }

@@ -29,6 +29,8 @@ export interface AttemptOptions {
   readonly mayFill?: boolean;
   /** A refresh ahead of time: take the lease even though the value is fresh. */
   readonly isEager?: boolean;
+  /** Ask the tiers for stamps, whatever the bus vouches for: somebody knows more than this process. */
+  readonly mustAsk?: boolean;
   /** What was seen of the nearest level a moment ago, so that it need not be asked again. */
   readonly first?: FirstLook | undefined;
   /** Told once, as soon as a stale value may be shown. */
@@ -40,6 +42,7 @@ export class Attempt {
   readonly load: Loader<unknown> | undefined;
   readonly mayFill: boolean;
   readonly isEager: boolean;
+  readonly mustAsk: boolean;
   readonly patientUntilMs: number;
   first: FirstLook | undefined;
   freshness: string | undefined;
@@ -56,6 +59,7 @@ export class Attempt {
     this.load = options.load;
     this.mayFill = options.mayFill ?? true;
     this.isEager = options.isEager ?? false;
+    this.mustAsk = options.mustAsk ?? false;
     this.first = options.first;
     const nowMs = clock.monotonicMs();
     this.patientUntilMs = nowMs + policy.leaseWaitMs;

@@ -84,13 +84,14 @@ export class Reader {
    */
   async glance(
     key: string,
+    mustAsk: boolean,
   ): Promise<{ readonly found: Found | undefined; readonly first: FirstLook } | undefined> {
     const { levels, memory, policy, isBlocked } = this.parts;
     const [level] = levels;
     if (level === undefined || isBlocked(key)) return undefined;
     const ticket = policy.usesL1 ? memory.ticket(key) : undefined;
     try {
-      const look = await this.#look(level, 0, key, this.parts.addresses.value(key));
+      const look = await this.#look(level, 0, key, this.parts.addresses.value(key), mustAsk);
       if (look.reading.state !== 'fresh') return { found: undefined, first: { look, ticket } };
       const found = this.#foundOf(look);
       if (found === undefined || this.#isDueEarly(found))
@@ -173,7 +174,9 @@ export class Reader {
     let pollMs = FIRST_POLL_MS;
     for (let tries = 0; tries < MAX_LEASE_TRIES; ) {
       try {
-        const look = takeFirst(attempt, index) ?? (await this.#look(level, index, key, address));
+        const look =
+          takeFirst(attempt, index) ??
+          (await this.#look(level, index, key, address, attempt.mustAsk));
         const found = this.#use(level, look, key, attempt);
         if (found !== undefined) return { found };
         if (look.reading.state !== 'leased') {
@@ -203,13 +206,19 @@ export class Reader {
     return sleep(delayMs, { clock, signal: attempt.signal, doing: 'Waiting for another load' });
   }
 
-  #look(level: Level, index: number, key: string, address: string): Promise<Look> {
+  #look(
+    level: Level,
+    index: number,
+    key: string,
+    address: string,
+    mustAsk: boolean,
+  ): Promise<Look> {
     const { policy, clock, counters } = this.parts;
     return lookAt(level, {
       address,
       required: policy.template.stampsOf(key),
       // What is promoted gets fresh stamps above, so it must be judged by fresh ones here.
-      mustAsk: policy.coherence === 'strict' || index > 0,
+      mustAsk: mustAsk || policy.coherence === 'strict' || index > 0,
       wallMs: () => clock.now(),
       monotonicMs: () => clock.monotonicMs(),
       counters,
@@ -329,7 +338,7 @@ export class Reader {
           signal,
           doing: `Loading '${policy.name}:${key}'`,
         },
-        async (stop) => load(key, { signal: stop, freshness }),
+        async (stop) => policy.around(() => load(key, { signal: stop, freshness })),
       );
     } catch (error) {
       if (signal.aborted) throw error;

@@ -155,6 +155,10 @@ async function dryRunOf(
 async function prepare(session: Session, rebalancer: Rebalancer, shard: string): Promise<void> {
   session.note(`Giving shard '${shard}' its schema, guards and reference tables.`);
   await rebalancer.prepareShard(shard, { signal: session.signal });
+  const { config } = await session.configuration();
+  await session.answerTo(`Preparing shard '${shard}'`, () =>
+    session.host.prepareLayerShard(config, shard),
+  );
 }
 
 function interrupted(session: Session): ShardlineError {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { DataLayerConfig } from 'shardline';
 import { addSettings, type Bind, examples } from '../bind.js';
+import { maskData } from '../config/mask.js';
 import { type ResolvedSetting, SETTINGS } from '../config/settings.js';
 import type { Style } from '../output/style.js';
 import { renderTable } from '../output/table.js';

@@ -45,6 +45,7 @@ export class TestHost implements Disposable {
   readonly #listeners = new Set<() => void>();
   /** What the rebalancer was opened with. */
   opened: RebalancerOptions | undefined;
+  readonly prepared: string[] = [];
   leftWith: number | undefined;
   nowMs = Date.UTC(2026, 10, 24, 12);
 
@@ -92,6 +93,9 @@ export class TestHost implements Disposable {
         this.opened = options;
         if (rebalancer === undefined) throw new Error('this test has no rebalancer');
         return rebalancer;
+      },
+      prepareLayerShard: async (_, shard) => {
+        this.prepared.push(shard);
       },
       openRouter: async () => {
         throw new Error('this test has no router');

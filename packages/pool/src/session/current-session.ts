@@ -9,7 +9,11 @@ import type { Session } from './session.js';
  */
 const STORAGE = Symbol.for('shardline.pool.sessions');
 
-type Sessions = ReadonlyMap<object, Session>;
+/** Whose statements belong to which session: a map by pool, or what finds one when it is needed. */
+export interface Sessions {
+  get(pool: object): Session | undefined;
+}
+
 type Shared = typeof globalThis & { [STORAGE]?: AsyncLocalStorage<Sessions> };
 
 function storage(): AsyncLocalStorage<Sessions> {
@@ -20,9 +24,14 @@ function storage(): AsyncLocalStorage<Sessions> {
 
 /** Runs work in which statements of a pool belong to a session. Sessions of other pools stay as they are. */
 export function runInSession<T>(pool: object, session: Session, work: () => T): T {
-  const sessions = new Map(storage().getStore());
-  sessions.set(pool, session);
-  return storage().run(sessions, work);
+  return runInSessions({ get: (asked) => (asked === pool ? session : undefined) }, work);
+}
+
+/** Runs work in sessions that are found by their pool, when a statement asks for them. */
+export function runInSessions<T>(sessions: Sessions, work: () => T): T {
+  const outer = storage().getStore();
+  if (outer === undefined) return storage().run(sessions, work);
+  return storage().run({ get: (pool) => sessions.get(pool) ?? outer.get(pool) }, work);
 }
 
 /** The session that statements of a pool belong to here, if any. */

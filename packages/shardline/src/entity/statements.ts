@@ -1,5 +1,8 @@
-import { quoteIdentifier, ShardlineError } from '@shardline/core';
-import { layerErrors } from '../errors.js';
+import { quoteIdentifier, quoteInteger, quoteQualified } from '@shardline/core';
+import { layerError } from '../errors.js';
+
+/** The column in which a statement gives back the row that it has left in the outbox. */
+export const OUTBOX_COLUMN = '~outbox';
 
 /**
  * The statements of an entity, as text and values. Pure: the same call always makes the same text, so
@@ -36,18 +39,45 @@ export type Columns = Readonly<Record<string, unknown>>;
  * arrays keeps it one text for any number of rows, where pairs would be a text for each.
  */
 export function selectMany(table: EntityTable): string {
-  const byKey = `SELECT * FROM ${quoteIdentifier(table.table)} WHERE ${quoteIdentifier(table.key)} = ANY ($1)`;
+  const byKey = `SELECT * FROM ${quoteTable(table)} WHERE ${quoteIdentifier(table.key)} = ANY ($1)`;
   return table.id === undefined ? byKey : `${byKey} AND ${quoteIdentifier(table.id)} = ANY ($2)`;
+}
+
+/** Reads one row. */
+export function selectOne(table: EntityTable, name: RowName): Statement {
+  const { text, values } = whereRow(table, name, 1);
+  return { text: `SELECT * FROM ${quoteTable(table)} ${text}`, values };
+}
+
+/** Reads the rows of one key in order. */
+export function selectList(
+  table: EntityTable,
+  key: unknown,
+  order: { readonly by: string; readonly direction: 'asc' | 'desc'; readonly limit: number },
+): Statement {
+  const by = `${quoteIdentifier(order.by)} ${order.direction === 'desc' ? 'DESC' : 'ASC'}`;
+  return {
+    text: `SELECT * FROM ${quoteTable(table)} WHERE ${quoteIdentifier(table.key)} = $1 ORDER BY ${by} LIMIT ${quoteInteger(order.limit)}`,
+    values: [key],
+  };
 }
 
 /** Inserts a row and returns it as stored. */
 export function insertOne(table: EntityTable, row: Columns): Statement {
   const columns = Object.keys(row).sort();
-  const names = columns.map(quoteIdentifier).join(', ');
-  const places = columns.map((_, at) => `$${at + 1}`).join(', ');
   return {
-    text: `INSERT INTO ${quoteIdentifier(table.table)} (${names}) VALUES (${places}) RETURNING *`,
+    text: `INSERT INTO ${quoteTable(table)} (${listOf(columns)}) VALUES ${placesOf(columns, 0)} RETURNING *`,
     values: columns.map((column) => row[column]),
+  };
+}
+
+/** Inserts rows that have the same columns. */
+export function insertAll(table: EntityTable, rows: readonly Columns[]): Statement {
+  const columns = Object.keys(rows[0] ?? {}).sort();
+  const places = rows.map((_, at) => placesOf(columns, at * columns.length));
+  return {
+    text: `INSERT INTO ${quoteTable(table)} (${listOf(columns)}) VALUES ${places.join(', ')}`,
+    values: rows.flatMap((row) => columns.map((column) => row[column])),
   };
 }
 
@@ -56,11 +86,11 @@ export function update(table: EntityTable, name: RowName, changes: Columns): Sta
   for (const column of [table.key, table.id]) {
     if (column !== undefined && Object.hasOwn(changes, column)) throw immutableKey(table, column);
   }
-  const columns = Object.keys(changes);
+  const columns = Object.keys(changes).sort();
   const assignments = columns.map((column, at) => `${quoteIdentifier(column)} = $${at + 1}`);
   const { text, values } = whereRow(table, name, columns.length + 1);
   return {
-    text: `UPDATE ${quoteIdentifier(table.table)} SET ${assignments.join(', ')} ${text} RETURNING *`,
+    text: `UPDATE ${quoteTable(table)} SET ${assignments.join(', ')} ${text} RETURNING *`,
     values: [...columns.map((column) => changes[column]), ...values],
   };
 }
@@ -68,7 +98,33 @@ export function update(table: EntityTable, name: RowName, changes: Columns): Sta
 /** Deletes one row and returns it as it was. */
 export function deleteOne(table: EntityTable, name: RowName): Statement {
   const { text, values } = whereRow(table, name, 1);
-  return { text: `DELETE FROM ${quoteIdentifier(table.table)} ${text} RETURNING *`, values };
+  return { text: `DELETE FROM ${quoteTable(table)} ${text} RETURNING *`, values };
+}
+
+/**
+ * The same write, with a row left in the outbox by the same statement: both are done or neither. PostgreSQL
+ * runs a changing WITH exactly once, whether or not the write meets a row.
+ */
+export function withOutbox({ text, values }: Statement, layer: string, records: string): Statement {
+  const [first, second] = [values.length + 1, values.length + 2];
+  const noted = `WITH noted AS (INSERT INTO shardline.outbox (layer, records) VALUES ($${first}, $${second}::jsonb) RETURNING id)`;
+  const id = `(SELECT id::text FROM noted) AS ${quoteIdentifier(OUTBOX_COLUMN)}`;
+  return { text: `${noted} ${text}, ${id}`, values: [...values, layer, records] };
+}
+
+/** A table, with its schema where the name has exactly one dot, as the router reads it. */
+function quoteTable({ table }: EntityTable): string {
+  const [, schema, name] = /^([^.]+)\.([^.]+)$/s.exec(table) ?? [];
+  if (schema === undefined || name === undefined) return quoteIdentifier(table);
+  return quoteQualified(schema, name);
+}
+
+function listOf(columns: readonly string[]): string {
+  return columns.map(quoteIdentifier).join(', ');
+}
+
+function placesOf(columns: readonly string[], before: number): string {
+  return `(${columns.map((_, at) => `$${before + at + 1}`).join(', ')})`;
 }
 
 function whereRow(table: EntityTable, name: RowName, first: number): Statement {
@@ -80,9 +136,9 @@ function whereRow(table: EntityTable, name: RowName, first: number): Statement {
   };
 }
 
-function immutableKey(table: EntityTable, column: string): ShardlineError {
-  return new ShardlineError(
-    layerErrors.ENTITY_KEY_IMMUTABLE,
+function immutableKey(table: EntityTable, column: string) {
+  return layerError(
+    'ENTITY_KEY_IMMUTABLE',
     `An update of '${table.entity}' names the column '${column}', which its rows are found by.`,
   );
 }

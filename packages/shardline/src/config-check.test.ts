@@ -1,6 +1,6 @@
 import type { ShardlineError } from '@shardline/core';
 import { describe, expect, test } from 'vitest';
-import { resolveConfig } from './config.js';
+import { resolveConfig } from './config-check.js';
 
 const good = {
   name: 'shop',

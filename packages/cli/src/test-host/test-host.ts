@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
+import { createRouter } from '@shardline/shard-router';
 import type { Rebalancer, RebalancerOptions } from '@shardline/shard-router/rebalance';
 import type { ExitCode } from '../exit-codes.js';
 import type { Host, OutputStream } from '../host.js';
@@ -97,9 +98,7 @@ export class TestHost implements Disposable {
       prepareLayerShard: async (_, shard) => {
         this.prepared.push(shard);
       },
-      openRouter: async () => {
-        throw new Error('this test has no router');
-      },
+      openRouter: createRouter,
       onInterrupt: (listener) => {
         this.#listeners.add(listener);
         return () => this.#listeners.delete(listener);

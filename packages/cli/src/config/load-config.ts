@@ -19,7 +19,7 @@ import { cliErrors } from '../errors.js';
  */
 export async function loadConfig(path: string): Promise<DataLayerConfig> {
   const loaded = path.endsWith('.json') ? readJson(path) : await importFile(path);
-  if (typeof loaded === 'object' && loaded !== null && Object.keys(loaded).length > 0) {
+  if (typeof loaded === 'object' && loaded !== null && !isModule(loaded)) {
     return loaded as DataLayerConfig;
   }
   throw new ShardlineError(
@@ -27,6 +27,11 @@ export async function loadConfig(path: string): Promise<DataLayerConfig> {
     `${path} exports no configuration as its default.`,
     { remedy: 'Write `export default defineConfig({ … })`.', details: { path } },
   );
+}
+
+/** Where there is no default the loader hands the whole module over. */
+function isModule(loaded: object): boolean {
+  return '__esModule' in loaded;
 }
 
 function readJson(path: string): unknown {

@@ -1,5 +1,6 @@
 export { describeWay, type MoveWay } from './describe-way.js';
 export type { Finding } from './finding.js';
+export { openRebalancer } from './open-rebalancer.js';
 export type { PlacementChange } from './placement-change.js';
 export type { PlannedMove, RebalancePlan } from './plan.js';
 export type {

@@ -1,4 +1,5 @@
 import { createRouter } from '@shardline/shard-router';
+import { openRebalancer } from '@shardline/shard-router/rebalance';
 import { prepareLayerShard } from 'shardline';
 import { EXIT } from './exit-codes.js';
 import { type Host, operatorName } from './host.js';
@@ -20,9 +21,7 @@ export function processHost(): Host {
     errors: process.stderr,
     operator: operatorName(),
     now: () => Date.now(),
-    openRebalancer: async () => {
-      throw new Error('not there yet');
-    },
+    openRebalancer: openRebalancer as unknown as Host['openRebalancer'],
     prepareLayerShard,
     openRouter: createRouter,
     onInterrupt(listener) {

@@ -1,5 +1,6 @@
 export { bootstrap } from './bootstrap.js';
 export { createRouter } from './create-router.js';
+export { type BootstrapStep, describeBootstrap } from './describe-bootstrap.js';
 export type { SchemaDifference } from './doctor/compare-schemas.js';
 export { routerErrors } from './errors.js';
 export { jumpHash } from './hash/jump.js';

@@ -87,6 +87,11 @@ export class CacheNamespace<Value = unknown> {
   /** The hit of L1 that the sampler looks at next. */
   #sampleAt = Number.POSITIVE_INFINITY;
 
+  /** Whether values are loaded anew while an old one is shown, with nobody waiting for them. */
+  get refreshesBehind(): boolean {
+    return this.#policy.staleWhileRevalidateMs > 0 || this.#policy.eagerBeta > 0;
+  }
+
   /** Made by `cache.namespace()`. */
   constructor(runtime: NamespaceRuntime, invalidator: Invalidator) {
     this.name = runtime.policy.name;
@@ -263,7 +268,8 @@ export class CacheNamespace<Value = unknown> {
    * Of a `strict` namespace nobody may keep anything.
    */
   edgeHeaders(key: CacheKey, value?: Value): HeaderFields {
-    const text = this.#checked(key);
+    const text = String(key);
+    assertKey(this.name, text);
     const policy = this.#policy;
     const tags = (policy.tags?.(text, value) ?? []).map(tagStamp);
     const { prefix } = this.#runtime.addresses;

@@ -39,6 +39,8 @@ export interface SetOptions {
   readonly signal?: AbortSignal | undefined;
   /** Tags besides those that the namespace's `tags` gives. */
   readonly tags?: readonly string[] | undefined;
+  /** A time to live of its own, without jitter. @default the namespace's */
+  readonly ttl?: Duration | undefined;
 }
 
 /** Options of one invalidation. */
@@ -173,10 +175,10 @@ export class CacheNamespace<Value = unknown> {
     }
     const { behind } = this.#runtime;
     if (behind !== undefined) {
-      await behind.add(text, value, options);
+      await behind.add(text, value, writeOptionsOf(options));
       return WAITING_FOR_SOURCE;
     }
-    return writeValue(this.#runtime, this.#invalidator, text, value, options);
+    return writeValue(this.#runtime, this.#invalidator, text, value, writeOptionsOf(options));
   }
 
   /**
@@ -207,7 +209,8 @@ export class CacheNamespace<Value = unknown> {
   ): Promise<Result> {
     const text = this.#checked(key);
     if (commitScope() !== undefined) throw writeInTransaction(this.name, text, 'update');
-    const { value } = await updateValue(this.#runtime, this.#invalidator, text, work, options);
+    const given = writeOptionsOf(options);
+    const { value } = await updateValue(this.#runtime, this.#invalidator, text, work, given);
     return value;
   }
 
@@ -260,6 +263,19 @@ export class CacheNamespace<Value = unknown> {
   /** Removes everything in the namespace, in one step. */
   clear(): Promise<InvalidationReport> {
     return this.#invalidate([], [NAMESPACE_STAMP], undefined);
+  }
+
+  /**
+   * Keys that this process's memory or Redis holds, in no order and perhaps twice, some of them out of date
+   * by the time they are read. For tools: it goes over all that Redis has.
+   */
+  async *keys(): AsyncGenerator<string> {
+    const { memory, levels, addresses } = this.#runtime;
+    if (levels.length === 0) yield* memory.entries.keys();
+    for (const { tier } of levels) {
+      const prefix = addresses.valuePrefix;
+      for await (const address of tier.scan?.(prefix) ?? []) yield address.slice(prefix.length);
+    }
   }
 
   /**
@@ -360,6 +376,10 @@ export class CacheNamespace<Value = unknown> {
     assertKey(this.name, text);
     return text;
   }
+}
+
+function writeOptionsOf({ signal, tags, ttl }: SetOptions) {
+  return { signal, tags, ttlMs: ttl === undefined ? undefined : durationMs(ttl, 'ttl') };
 }
 
 function encodePart(part: CacheKey, parts: number): string {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import {
   type Clock,
   type ConfigurationFault,
@@ -65,6 +66,8 @@ export class Cache implements AsyncDisposable {
   #closed: Promise<CacheCloseReport> | undefined;
 
   constructor(options: CacheOptions) {
+    // One listener for each piece of work under way: many are no leak.
+    setMaxListeners(0, this.#closing.signal);
     this.#settings = checkOptions(cacheSchema, options, 'createCache');
     this.#rules = new RuleBook(this.#settings.rules);
     if (this.#rules.faults.length > 0) throw configurationError('createCache', this.#rules.faults);

@@ -25,6 +25,7 @@ export {
   startOutboxRelay,
 } from './invalidate/outbox.js';
 export type { Rules } from './invalidate/rules.js';
+export { type KeyvStore, keyvStore } from './keyv-store.js';
 export type {
   CacheKey,
   CacheNamespace,

@@ -39,6 +39,8 @@ export interface SetOptions {
   readonly signal?: AbortSignal | undefined;
   /** Tags besides those that the namespace's `tags` gives. */
   readonly tags?: readonly string[] | undefined;
+  /** A time to live of its own, without jitter. @default the namespace's */
+  readonly ttl?: Duration | undefined;
 }
 
 /** Options of one invalidation. */
@@ -86,6 +88,11 @@ export class CacheNamespace<Value = unknown> {
   readonly #sampler: Sampler | undefined;
   /** The hit of L1 that the sampler looks at next. */
   #sampleAt = Number.POSITIVE_INFINITY;
+
+  /** Whether values are loaded anew while an old one is shown, with nobody waiting for them. */
+  get refreshesBehind(): boolean {
+    return this.#policy.staleWhileRevalidateMs > 0 || this.#policy.eagerBeta > 0;
+  }
 
   /** Made by `cache.namespace()`. */
   constructor(runtime: NamespaceRuntime, invalidator: Invalidator) {
@@ -175,10 +182,10 @@ export class CacheNamespace<Value = unknown> {
     }
     const { behind } = this.#runtime;
     if (behind !== undefined) {
-      await behind.add(text, value, options);
+      await behind.add(text, value, writeOptionsOf(options));
       return WAITING_FOR_SOURCE;
     }
-    return writeValue(this.#runtime, this.#invalidator, text, value, options);
+    return writeValue(this.#runtime, this.#invalidator, text, value, writeOptionsOf(options));
   }
 
   /**
@@ -209,7 +216,8 @@ export class CacheNamespace<Value = unknown> {
   ): Promise<Result> {
     const text = this.#checked(key);
     if (commitScope() !== undefined) throw writeInTransaction(this.name, text, 'update');
-    const { value } = await updateValue(this.#runtime, this.#invalidator, text, work, options);
+    const given = writeOptionsOf(options);
+    const { value } = await updateValue(this.#runtime, this.#invalidator, text, work, given);
     return value;
   }
 
@@ -265,12 +273,26 @@ export class CacheNamespace<Value = unknown> {
   }
 
   /**
+   * Keys that this process's memory or Redis holds, in no order and perhaps twice, some of them out of date
+   * by the time they are read. For tools: it goes over all that Redis has.
+   */
+  async *keys(): AsyncGenerator<string> {
+    const { memory, levels, addresses } = this.#runtime;
+    if (levels.length === 0) yield* memory.entries.keys();
+    for (const { tier } of levels) {
+      const prefix = addresses.valuePrefix;
+      for await (const address of tier.scan?.(prefix) ?? []) yield address.slice(prefix.length);
+    }
+  }
+
+  /**
    * Header fields for a response made of one value: Cache-Control for browsers, CDN-Cache-Control for edges, and
    * the names under which the cache's `edge` purges it (Surrogate-Key for Fastly, Cache-Tag for Cloudflare).
    * Of a `strict` namespace nobody may keep anything.
    */
   edgeHeaders(key: CacheKey, value?: Value): HeaderFields {
-    const text = this.#checked(key);
+    const text = String(key);
+    assertKey(this.name, text);
     const policy = this.#policy;
     const tags = (policy.tags?.(text, value) ?? []).map(tagStamp);
     const { prefix } = this.#runtime.addresses;
@@ -367,6 +389,10 @@ export class CacheNamespace<Value = unknown> {
     assertKey(this.name, text);
     return text;
   }
+}
+
+function writeOptionsOf({ signal, tags, ttl }: SetOptions) {
+  return { signal, tags, ttlMs: ttl === undefined ? undefined : durationMs(ttl, 'ttl') };
 }
 
 function encodePart(part: CacheKey, parts: number): string {

@@ -4,6 +4,7 @@ import type { RedisClient, RedisConnection } from '@shardline/core/redis';
 import { RedisScript } from '../tiers/redis/redis-script.js';
 import { tierUnavailable } from '../tiers/tier-unavailable.js';
 import type { Bus, BusListener, BusMessage } from './bus.js';
+import { reconnect } from './reconnect.js';
 import publishSource from './scripts/publish.lua';
 import { parseEntries, type StreamEntry, StreamPosition } from './stream-reader.js';
 
@@ -183,9 +184,7 @@ export class StreamBus implements Bus {
     try {
       return await withDeadline(options, question);
     } catch (error) {
-      if (!this.#closing.signal.aborted && blocking.client.status === 'ready') {
-        blocking.client.disconnect(true);
-      }
+      if (!this.#closing.signal.aborted) reconnect(blocking.client);
       throw error;
     }
   }

@@ -2,6 +2,7 @@ import { type Clock, sleep, withDeadline } from '@shardline/core';
 import type { RedisConnection } from '@shardline/core/redis';
 import { tierUnavailable } from '../tiers/tier-unavailable.js';
 import type { Bus, BusListener, BusMessage } from './bus.js';
+import { reconnect } from './reconnect.js';
 
 /**
  * The bus by CLIENT TRACKING: Redis itself tells of every key under our prefix that changes, whoever changed
@@ -100,7 +101,7 @@ export class TrackingBus implements Bus {
       });
     } catch {
       // No proof was given, so L1 already trusts less. A connection that hangs is made anew.
-      if (!signal.aborted) for (const { client } of [tracked, told]) recycle(client);
+      if (!signal.aborted) for (const { client } of [tracked, told]) reconnect(client);
       return false;
     }
     if (this.#isArmed) this.#listener?.onHeardOut(sentAtMs);
@@ -138,10 +139,6 @@ export class TrackingBus implements Bus {
       if (message !== undefined) this.#listener?.onMessage(message);
     }
   };
-}
-
-function recycle(client: RedisConnection['client']): void {
-  if (client.status === 'ready') client.disconnect(true);
 }
 
 /** `prefix:namespace:v:key` and its like; undefined for keys that are nobody's. */

@@ -58,6 +58,10 @@ export class GuardedTier implements SharedTier {
     return this.#guard(() => this.tier.bumpStamps(addresses));
   }
 
+  scan(prefix: string): AsyncIterable<string> {
+    return this.tier.scan?.(prefix) ?? noAddresses();
+  }
+
   close(): Promise<void> {
     return this.tier.close();
   }
@@ -77,4 +81,8 @@ export class GuardedTier implements SharedTier {
       throw tierUnavailable(this.name, `failed: ${(error as Error).message}`, error);
     }
   }
+}
+
+async function* noAddresses(): AsyncGenerator<string> {
+  // A tier that cannot list what it has.
 }

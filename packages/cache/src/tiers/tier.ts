@@ -73,6 +73,9 @@ export interface SharedTier {
   /** Gives each a value that it never had. */
   bumpStamps(addresses: readonly string[]): Promise<void>;
 
+  /** Addresses that begin so, in no order and perhaps twice; for tools, since it goes over everything. */
+  scan?(prefix: string): AsyncIterable<string>;
+
   /** Whether calls are let through at the moment. */
   readonly isAvailable: boolean;
 

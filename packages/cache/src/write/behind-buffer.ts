@@ -1,3 +1,5 @@
+import type { WriteOptions } from './write.js';
+
 /**
  * Writes that the source has not taken yet. Pure: plain data and the time go in, batches come out.
  *
@@ -8,7 +10,7 @@
 export interface BufferedWrite {
   readonly key: string;
   readonly value: unknown;
-  readonly tags: readonly string[];
+  readonly options: WriteOptions;
   /** Number of the oldest write that this one stands for, in the order of acceptance. */
   readonly sequence: number;
   /** When the oldest write that this one stands for was accepted, on the monotonic clock. */
@@ -61,7 +63,7 @@ export class BehindBuffer {
   }
 
   /** Takes a write in; true if it took the place of an older one. */
-  put(write: Pick<BufferedWrite, 'key' | 'value' | 'tags' | 'dueAtMs'>, nowMs: number): boolean {
+  put(write: Pick<BufferedWrite, 'key' | 'value' | 'options' | 'dueAtMs'>, nowMs: number): boolean {
     const older = this.#waiting.get(write.key);
     this.#sequence += 1;
     this.#waiting.set(write.key, {

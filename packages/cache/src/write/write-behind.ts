@@ -7,7 +7,7 @@ import { BehindBuffer, type BufferedWrite } from './behind-buffer.js';
 import { BehindPlaces } from './behind-places.js';
 import type { BehindPolicy, FlushReport, UnwrittenWrite } from './behind-policy.js';
 import { BehindSource } from './behind-source.js';
-import { abandonWrites, beginWrite, finishWrite, writeOf } from './write.js';
+import { abandonWrites, beginWrite, finishWrite, type WriteOptions, writeOf } from './write.js';
 
 /**
  * Write-behind: `set` is answered when the value is in this process's buffer; the source takes it later.
@@ -93,7 +93,7 @@ export class WriteBehind {
   async add(
     key: string,
     value: unknown,
-    options: { tags?: readonly string[] | undefined; signal?: AbortSignal | undefined },
+    options: WriteOptions & { readonly signal?: AbortSignal | undefined },
   ): Promise<void> {
     const runtime = this.#runtime;
     const kept = this.#keepable(key, value, options);
@@ -104,7 +104,8 @@ export class WriteBehind {
     if (this.#isClosed) throw this.#closedError();
     const nowMs = runtime.clock.monotonicMs();
     const dueAtMs = nowMs + this.#policy.intervalMs;
-    const write = { key, value: kept, tags: options.tags ?? [], dueAtMs };
+    const { tags, ttlMs } = options;
+    const write = { key, value: kept, options: { tags, ttlMs }, dueAtMs };
     if (this.#buffer.put(write, nowMs)) {
       runtime.counters.behindCoalesced += 1;
       this.#places.hand();
@@ -166,11 +167,7 @@ export class WriteBehind {
   }
 
   /** A value that nobody can change afterwards and that the tiers can take. */
-  #keepable(
-    key: string,
-    value: unknown,
-    options: { tags?: readonly string[] | undefined },
-  ): unknown {
+  #keepable(key: string, value: unknown, options: WriteOptions): unknown {
     const { policy, levels, name } = this.#runtime;
     if (this.#isClosed) throw this.#closedError();
     writeOf(this.#runtime, key, value, options);
@@ -216,8 +213,8 @@ export class WriteBehind {
   async #write(batch: readonly BufferedWrite[]): Promise<void> {
     const runtime = this.#runtime;
     const writes = batch.map((buffered) => {
-      const { key, value, tags } = buffered;
-      return { buffered, found: writeOf(runtime, key, value, { tags }) };
+      const { key, value, options } = buffered;
+      return { buffered, found: writeOf(runtime, key, value, options) };
     });
     const begun = await Promise.all(
       writes.map(({ buffered, found }) => beginWrite(runtime, buffered.key, found.tagNames)),

@@ -3,7 +3,6 @@ import { encodeFrame, FrameKind, type StampPair } from '../entry/frame.js';
 import { cacheErrors } from '../errors.js';
 import type { InvalidationReport, Invalidator } from '../invalidate/invalidator.js';
 import { tagStamp } from '../invalidate/tag-stamp.js';
-import type { SetOptions } from '../namespace.js';
 import type { Found } from '../read/found.js';
 import { ERA_STAMP } from '../read/lease.js';
 import type { Level } from '../read/level.js';
@@ -32,6 +31,12 @@ interface Seized {
   readonly stamps: readonly StampPair[];
 }
 
+/** What one write brings besides its value. */
+export interface WriteOptions {
+  readonly tags?: readonly string[] | undefined;
+  readonly ttlMs?: number | undefined;
+}
+
 /** A write whose leases are taken and whose value is not known to be in the source yet. */
 export interface BegunWrite {
   readonly key: string;
@@ -46,7 +51,7 @@ export async function writeValue(
   invalidator: Invalidator,
   key: string,
   value: unknown,
-  options: SetOptions,
+  options: WriteOptions & { readonly signal?: AbortSignal | undefined },
 ): Promise<InvalidationReport> {
   const { policy } = runtime;
   // Before anything is touched: a value that cannot be written must leave everything as it was.
@@ -62,7 +67,7 @@ export async function updateValue<Value>(
   invalidator: Invalidator,
   key: string,
   work: (context: { readonly signal: AbortSignal }) => Promise<Value> | Value,
-  options: SetOptions,
+  options: WriteOptions & { readonly signal?: AbortSignal | undefined },
 ): Promise<{ readonly value: Value; readonly report: InvalidationReport }> {
   const { policy, clock } = runtime;
   const begun = await beginWrite(runtime, key, (options.tags ?? []).map(tagStamp));
@@ -148,7 +153,7 @@ export function writeOf(
   { policy, clock, random }: NamespaceRuntime,
   key: string,
   value: unknown,
-  options: Pick<SetOptions, 'tags'>,
+  options: WriteOptions,
 ): Found {
   if (value === undefined) {
     throw new ShardlineError(
@@ -163,7 +168,8 @@ export function writeOf(
     isAbsent: false,
     provenAtMs: clock.monotonicMs(),
     storedAtMs: clock.now(),
-    ttlMs: jitteredTtlMs(policy.ttlMs, policy.jitter, random()),
+    // Who asks for a time of his own gets it whole.
+    ttlMs: options.ttlMs ?? jitteredTtlMs(policy.ttlMs, policy.jitter, random()),
     staleMs: policy.staleMs,
     loadMs: 0,
     tagNames: [...new Set(tags.map(tagStamp))],
@@ -210,7 +216,7 @@ async function store(
   invalidator: Invalidator,
   key: string,
   value: unknown,
-  { signal }: SetOptions,
+  { signal }: { readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
   const { policy, clock } = runtime;
   const doing = `Writing '${policy.name}:${key}' to its source`;

@@ -41,6 +41,9 @@ const stamp = new RedisScript(stampSource);
 /** Longer than the longest common ttl; a stamp that goes earlier only costs its entries. */
 const STAMP_LIFE_MS = 30 * 86_400_000;
 
+/** Keys looked at in one step: a millisecond or so of the server's time. */
+const SCAN_COUNT = 1000;
+
 export class RedisTier implements SharedTier {
   readonly name = 'l2';
   readonly maxFrameBytes: number;
@@ -142,6 +145,22 @@ export class RedisTier implements SharedTier {
 
   async bumpStamps(addresses: readonly string[]): Promise<void> {
     await Promise.all(addresses.map((address) => this.#stamp(address, 'bump')));
+  }
+
+  async *scan(prefix: string): AsyncGenerator<string> {
+    const client = this.#client;
+    const nodes = 'nodes' in client ? client.nodes('master') : [client];
+    // What is special in a pattern stands for itself in a prefix.
+    const match = `${prefix.replace(/[*?[\]\\]/g, '\\$&')}*`;
+    for (const node of nodes) {
+      let cursor = '0';
+      do {
+        const page = () => node.scan(cursor, 'MATCH', match, 'COUNT', SCAN_COUNT);
+        const [next, addresses] = await this.#call(page);
+        cursor = next;
+        yield* addresses;
+      } while (cursor !== '0');
+    }
   }
 
   async #stamp(address: string, mode: 'read' | 'bump'): Promise<string> {

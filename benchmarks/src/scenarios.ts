@@ -13,12 +13,14 @@ import { spike } from './suites/pool/spike.js';
 import { checks } from './suites/ratelimit/checks.js';
 import { footprint } from './suites/ratelimit/footprint.js';
 import { leased } from './suites/ratelimit/leased.js';
+import { guardedInsert } from './suites/route/guarded-insert.js';
 import { keyToShard } from './suites/route/key-to-shard.js';
 import { orderedPage } from './suites/scatter/ordered-page.js';
 
 /** Every scenario, in the order in which the results are read. */
 export const scenarios: readonly Scenario[] = [
   keyToShard,
+  guardedInsert,
   balance,
   l1Hit,
   l2Hit,

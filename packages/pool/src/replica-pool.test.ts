@@ -367,6 +367,25 @@ describe('bad input', () => {
     await other.stop();
   });
 
+  test('a replica of another cluster is never read from, and the health says what it is', async () => {
+    const stranger = await startPostgres({ name: 'stranger', ownIdentity: true });
+    const pool = await makePool({
+      replicas: [
+        { connectionString: stranger.url, name: 'stranger' },
+        { connectionString: prompt.url, name: 'prompt' },
+      ],
+      balancing: 'round-robin',
+    });
+    for (let read = 0; read < 10; read += 1) expect(await portOf(pool)).toBe(String(prompt.port));
+    expect(pool.health().nodes.find(({ name }) => name === 'stranger')).toMatchObject({
+      fault: 'other-cluster',
+    });
+    await expect(
+      pool.query({ text: 'SELECT 1', target: { node: 'stranger' } }),
+    ).rejects.toMatchObject({ code: 'POOL_NO_REPLICA' });
+    await stranger.stop();
+  });
+
   test('an unreachable replica costs nothing but a note in the health', async () => {
     const pool = new ReplicaPool({
       primary: { connectionString: primary.url, name: 'primary' },

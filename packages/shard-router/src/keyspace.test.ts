@@ -21,6 +21,27 @@ describe('Keyspace', () => {
     expect(keyspace({ keyType: 'uuid' }).slotOf(uuid)).toBe(topBits(uuidHashExtended(bytes), 12n));
   });
 
+  test('uuids of one moment are spread, where jumphash looks at their first eight bytes alone', () => {
+    const ids = keyspace({ keyType: 'uuid', slots: 16 });
+    const counts = new Map<number, number>();
+    for (let at = 0; at < 1600; at += 1) {
+      const slot = ids.slotOf(`0192f3a1-7c4e-7abc-8000-${at.toString(16).padStart(12, '0')}`);
+      counts.set(slot, (counts.get(slot) ?? 0) + 1);
+    }
+    expect(counts.size).toBe(16);
+    expect(Math.max(...counts.values())).toBeLessThan(160);
+  });
+
+  test('an object is no key, where hashring takes any two for one', () => {
+    for (const keyType of ['bigint', 'text', 'uuid'] as const) {
+      for (const key of [{}, { id: 1 }, ['1'], new Date(0), Buffer.from('x'), Symbol('x'), true]) {
+        expect(() => keyspace({ keyType }).slotOf(key as never)).toThrow(
+          expect.objectContaining({ code: 'KEY_INVALID' }),
+        );
+      }
+    }
+  });
+
   test('a number, a bigint and a decimal text of one value have one slot', () => {
     const values = [0, 1, -1, 42, 2 ** 31, 2 ** 32, -(2 ** 32), 2 ** 53 - 1, -(2 ** 53) + 1];
     for (const hash of ['postgres', 'murmur3'] as const) {

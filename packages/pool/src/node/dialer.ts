@@ -44,14 +44,59 @@ export class Dialer {
   }
 
   /**
-   * Opens one connection.
+   * Opens one connection. If the server refuses what a password function gave, the function is asked again, and if it
+   * then says something else, such as a token that has not expired, that is tried, once.
    *
    * @throws ShardlineError `POOL_DIAL_FAILED`, `POOL_DIAL_TIMEOUT`, `POOL_AUTHENTICATION_FAILED`,
    * `POOL_TLS_REFUSED` or `ABORTED`.
    */
   async dial(signal?: AbortSignal): Promise<Connection> {
+    const { password: ask } = this.#options.config;
+    if (typeof ask !== 'function') return await this.#dial(signal, ask);
+    let given: Parameters<typeof ask> | undefined;
+    let used: unknown;
+    const remember = async (...asked: Parameters<typeof ask>) => {
+      given = asked;
+      const password = await ask(...asked);
+      used = password;
+      return password;
+    };
+    try {
+      return await this.#dial(signal, remember);
+    } catch (error) {
+      if (given === undefined || !isShardlineError(error, 'POOL_AUTHENTICATION_FAILED'))
+        throw error;
+      const again = await this.#askAgain(ask, given, signal);
+      if (again === used || again === undefined) throw error;
+      return await this.#dial(signal, again);
+    }
+  }
+
+  async #askAgain<Given extends unknown[], Password>(
+    ask: (...given: Given) => Password | Promise<Password>,
+    given: Given,
+    signal: AbortSignal | undefined,
+  ): Promise<Password | undefined> {
+    const { node, dialTimeoutMs: timeoutMs, clock } = this.#options;
+    const doing = `Asking for another password for ${node}`;
+    try {
+      return await withDeadline({ timeoutMs, signal, doing, clock }, async () => ask(...given));
+    } catch {
+      // The refusal by the server says more than that there is no other password.
+      return undefined;
+    }
+  }
+
+  async #dial(
+    signal: AbortSignal | undefined,
+    password: pg.ClientConfig['password'],
+  ): Promise<Connection> {
     const { node, Client, config, dialTimeoutMs, clock } = this.#options;
-    const client = new Client({ ...config, connectionTimeoutMillis: 0 }) as unknown as DriverClient;
+    const client = new Client({
+      ...config,
+      ...(password === undefined ? {} : { password }),
+      connectionTimeoutMillis: 0,
+    }) as unknown as DriverClient;
     // Until the pool listens, an error of this client must not become an uncaught one.
     client.on('error', ignoreLate);
     let pushed: boolean | undefined;

@@ -118,7 +118,38 @@ describe('dials', () => {
     );
     for (const error of errors) expect(error).toMatchObject({ code: 'POOL_AUTHENTICATION_FAILED' });
     for (let again = 0; again < 50; again += 1) await caught(pool.query('SELECT 1'));
-    expect(asked).toBeLessThanOrEqual(4);
+    // For each of at most four dials, and once more after its refusal; it says the same, so that is not tried.
+    expect(asked).toBeLessThanOrEqual(8);
+  });
+
+  test('after a refusal the password is asked for again, and tried if it is another', async () => {
+    const tokens = ['expired', 'right'];
+    let asked = 0;
+    await using pool = new ReplicaPool({
+      connectionString: server.connectionString({ user: 'bettor' }),
+      password: async () => {
+        asked += 1;
+        return tokens.shift() ?? 'right';
+      },
+    });
+    expect((await pool.query('SELECT current_user AS who')).rows).toEqual([{ who: 'bettor' }]);
+    expect(asked).toBe(2);
+  });
+
+  test('the refusal is told when asking again fails or hangs', async () => {
+    let asked = 0;
+    await using pool = new ReplicaPool({
+      connectionString: server.connectionString({ user: 'bettor' }),
+      dialTimeout: '300ms',
+      password: () => {
+        asked += 1;
+        if (asked === 1) return 'wrong';
+        return asked === 2 ? Promise.reject(new Error('no token')) : new Promise(() => {});
+      },
+    });
+    expect(await caught(pool.query('SELECT 1'))).toMatchObject({
+      code: 'POOL_AUTHENTICATION_FAILED',
+    });
   });
 
   test('an async password is asked for each dial', async () => {

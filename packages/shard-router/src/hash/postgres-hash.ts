@@ -18,9 +18,11 @@ export type HashHalves = Uint32Array;
 
 const GOLDEN = 0x9e3779b9;
 const ARBITRARY = 3923095;
+/** What the state begins as for sixteen bytes without a seed. */
+const SIXTEEN_BYTES = (GOLDEN + 16 + ARBITRARY) | 0;
 
 /** Seed zero, which is also what every keyspace uses. */
-const NO_SEED = 0n;
+const NO_SEED = undefined;
 
 const scratchHalves: HashHalves = new Uint32Array(2);
 const int64 = new BigInt64Array(1);
@@ -36,20 +38,20 @@ const int64Words = new Int32Array(int64.buffer);
  * hashInt8Extended(42n); // 8010225493015854792n
  * ```
  */
-export function hashInt8Extended(value: bigint, seed: bigint = NO_SEED): bigint {
+export function hashInt8Extended(value: bigint, seed: bigint | undefined = NO_SEED): bigint {
   int64[0] = value;
   hashInt8Halves(int64Words[1] as number, int64Words[0] as number, scratchHalves, seed);
   return toBigInt(scratchHalves);
 }
 
 /** What `hashtextextended(value, seed)` returns for a column of a deterministic collation. */
-export function hashTextExtended(value: string, seed: bigint = NO_SEED): bigint {
+export function hashTextExtended(value: string, seed: bigint | undefined = NO_SEED): bigint {
   hashTextHalves(value, scratchHalves, seed);
   return toBigInt(scratchHalves);
 }
 
 /** What `uuid_hash_extended(value, seed)` returns; the uuid given as its 16 bytes. */
-export function uuidHashExtended(bytes: Uint8Array, seed: bigint = NO_SEED): bigint {
+export function uuidHashExtended(bytes: Uint8Array, seed: bigint | undefined = NO_SEED): bigint {
   hashBytesHalves(bytes, 16, scratchHalves, seed);
   return toBigInt(scratchHalves);
 }
@@ -63,7 +65,7 @@ export function hashInt8Halves(
   high: number,
   low: number,
   into: HashHalves,
-  seed: bigint = NO_SEED,
+  seed: bigint | undefined = NO_SEED,
 ): void {
   // The server folds so that the same value hashes alike as int2, int4 and int8.
   const folded = low ^ (high >= 0 ? high : ~high);
@@ -73,7 +75,11 @@ export function hashInt8Halves(
 }
 
 /** Hashes a text as its UTF-8 bytes. */
-export function hashTextHalves(text: string, into: HashHalves, seed: bigint = NO_SEED): void {
+export function hashTextHalves(
+  text: string,
+  into: HashHalves,
+  seed: bigint | undefined = NO_SEED,
+): void {
   const length = text.length;
   begin(length, seed);
   seen = 0;
@@ -131,7 +137,7 @@ export function hashBytesHalves(
   bytes: Uint8Array,
   length: number,
   into: HashHalves,
-  seed: bigint = NO_SEED,
+  seed: bigint | undefined = NO_SEED,
 ): void {
   begin(length, seed);
   let at = 0;
@@ -151,7 +157,12 @@ export function hashBytesHalves(
   finish(into);
 }
 
-/** Hashes a uuid given as its four big-endian words. */
+/**
+ * Hashes a uuid given as its four little-endian words.
+ *
+ * The state stands in local variables here, and the two rounds are written out: a uuid is always sixteen bytes, and
+ * keys of this kind are looked up more often than any other.
+ */
 export function hashUuidHalves(
   first: number,
   second: number,
@@ -159,19 +170,25 @@ export function hashUuidHalves(
   fourth: number,
   into: HashHalves,
 ): void {
-  begin(16, NO_SEED);
-  a = (a + swap(first)) | 0;
-  b = (b + swap(second)) | 0;
-  c = (c + swap(third)) | 0;
-  mix();
-  a = (a + swap(fourth)) | 0;
+  let x = (SIXTEEN_BYTES + first) | 0;
+  let y = (SIXTEEN_BYTES + second) | 0;
+  let z = (SIXTEEN_BYTES + third) | 0;
+  x = (x - z) ^ ((z << 4) | (z >>> 28));
+  z = (z + y) | 0;
+  y = (y - x) ^ ((x << 6) | (x >>> 26));
+  x = (x + z) | 0;
+  z = (z - y) ^ ((y << 8) | (y >>> 24));
+  y = (y + x) | 0;
+  x = (x - z) ^ ((z << 16) | (z >>> 16));
+  z = (z + y) | 0;
+  y = (y - x) ^ ((x << 19) | (x >>> 13));
+  x = (x + z) | 0;
+  z = (z - y) ^ ((y << 4) | (y >>> 28));
+  y = (y + x) | 0;
+  a = (x + fourth) | 0;
+  b = y;
+  c = z;
   finish(into);
-}
-
-function swap(value: number): number {
-  return (
-    ((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)
-  );
 }
 
 function word(bytes: Uint8Array, at: number): number {
@@ -189,11 +206,12 @@ let a = 0;
 let b = 0;
 let c = 0;
 
-function begin(length: number, seed: bigint): void {
+function begin(length: number, seed: bigint | undefined): void {
   a = (GOLDEN + length + ARBITRARY) | 0;
   b = a;
   c = a;
-  if (seed === NO_SEED) return;
+  // Not a comparison of bigints: those are slow, and this is the hot path.
+  if (seed === undefined || seed === 0n) return;
   a = (a + Number(BigInt.asUintN(32, seed >> 32n))) | 0;
   b = (b + Number(BigInt.asUintN(32, seed))) | 0;
   mix();

@@ -11,7 +11,7 @@ import { declaredTables } from './declared-tables.js';
 import type { FilledScatterOptions } from './options.js';
 import { excludeSlots, parseScatter, type RewriteScope } from './rewrite.js';
 import { pushDown, type ScatterTarget } from './scatter.js';
-import type { ScatterClient } from './shard-cursor.js';
+import type { ScatterClient } from './shard-read.js';
 import userFunctionsSql from './user-functions.sql';
 
 const CACHED_STATEMENTS = 500;

@@ -7,7 +7,7 @@
  * read again, and the scatter begins anew, until its time is up.
  */
 
-import { quoteIdentifier, ShardlineError } from '@shardline/core';
+import { isShardlineError, quoteIdentifier, ShardlineError } from '@shardline/core';
 import pg from 'pg';
 import { routerErrors } from '../errors.js';
 import { type AggregateAccumulator, AggregatePlan } from './aggregate.js';
@@ -21,7 +21,9 @@ import {
 } from './merge.js';
 import type { FilledScatterOptions, OrderTerm } from './options.js';
 import { Semaphore } from './semaphore.js';
-import { type ScatterClient, ShardCursor } from './shard-cursor.js';
+import { ShardCursor } from './shard-cursor.js';
+import { ShardPage } from './shard-page.js';
+import type { ScatterClient } from './shard-read.js';
 
 /** The part of a scatter that runs on one shard. */
 export interface ScatterTarget {
@@ -31,6 +33,9 @@ export interface ScatterTarget {
   readonly sql: string;
   readonly epoch: number | undefined;
 }
+
+/** The rows of one shard: one page, or a cursor. */
+type ShardRows = ShardPage | ShardCursor;
 
 /** A shard that did not answer. */
 export interface ShardFailure {
@@ -74,7 +79,7 @@ export class ScatterRows<Row extends object = Record<string, unknown>>
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Row> {
     const { options } = this.#request;
-    let cursors: readonly ShardCursor[] = [];
+    let cursors: readonly ShardRows[] = [];
     try {
       cursors = await this.#open();
       const { columns, rows } = this.#rows(cursors);
@@ -96,7 +101,7 @@ export class ScatterRows<Row extends object = Record<string, unknown>>
     }
   }
 
-  #rows(cursors: readonly ShardCursor[]): {
+  #rows(cursors: readonly ShardRows[]): {
     columns: readonly Column[];
     rows: AsyncIterable<RawRow>;
   } {
@@ -109,12 +114,11 @@ export class ScatterRows<Row extends object = Record<string, unknown>>
       return { columns: totals.columns, rows: accumulate(totals, sources, orderBy) };
     }
     if (orderBy.length === 0) return { columns, rows: concatenate(sources) };
-    checkOrder(columns, orderBy);
-    return { columns, rows: mergeSorted(sources, rowComparator(columns, orderBy)) };
+    return { columns, rows: mergeSorted(sources, orderOf(columns, orderBy)) };
   }
 
   /** With `partial: 'report'` a shard that breaks ends early and is reported; else its error is everyone's. */
-  #tolerant(cursor: ShardCursor) {
+  #tolerant(cursor: ShardRows) {
     return {
       take: () => cursor.take(),
       more: async () => {
@@ -128,7 +132,7 @@ export class ScatterRows<Row extends object = Record<string, unknown>>
     };
   }
 
-  async #open(): Promise<ShardCursor[]> {
+  async #open(): Promise<ShardRows[]> {
     for (;;) {
       const targets = await this.#request.plan();
       const cursors = await this.#openAll(targets);
@@ -139,21 +143,18 @@ export class ScatterRows<Row extends object = Record<string, unknown>>
   }
 
   /** Opens and starts all shards; undefined, with everything closed, if one was not at the plan's epoch. */
-  async #openAll(targets: readonly ScatterTarget[]): Promise<ShardCursor[] | undefined> {
+  async #openAll(targets: readonly ScatterTarget[]): Promise<ShardRows[] | undefined> {
     const { values, keyspace, options } = this.#request;
     const running = new Semaphore(options.concurrency);
-    const cursors = targets.map(
-      (target) =>
-        new ShardCursor({
-          ...target,
-          values,
-          keyspace,
-          running,
-          batchRows: options.batchRows,
-          timeoutMs: options.shardTimeoutMs,
-          signal: options.signal,
-        }),
-    );
+    const { batchRows, orderBy, aggregate, shardTimeoutMs: timeoutMs, signal } = options;
+    const isPage = isFew(options);
+    // Totals need no order from the shards, and cannot be ordered by what only the merge will name.
+    const order = (columns: readonly Column[]) =>
+      orderBy.length === 0 || aggregate !== undefined ? undefined : orderOf(columns, orderBy);
+    const cursors: ShardRows[] = targets.map((target) => {
+      const read = { ...target, values, keyspace, running, timeoutMs, signal };
+      return isPage ? new ShardPage({ ...read, order }) : new ShardCursor({ ...read, batchRows });
+    });
     try {
       const opened = await this.#each(cursors, (cursor) => cursor.open());
       const agrees = cursors.every(
@@ -175,7 +176,7 @@ export class ScatterRows<Row extends object = Record<string, unknown>>
     }
   }
 
-  async #alive(started: ShardCursor[], all: readonly ShardCursor[]): Promise<ShardCursor[]> {
+  async #alive(started: ShardRows[], all: readonly ShardRows[]): Promise<ShardRows[]> {
     const failed = new Set(this.#failures.map(({ shard }) => shard));
     const dead = all.filter(({ shard }) => failed.has(shard));
     await Promise.all(dead.map((cursor) => cursor.close()));
@@ -186,18 +187,20 @@ export class ScatterRows<Row extends object = Record<string, unknown>>
 
   /** Runs a step on all shards and waits for every one, so that none is left behind half done. */
   async #each<T>(
-    cursors: readonly ShardCursor[],
-    step: (cursor: ShardCursor) => Promise<T>,
+    cursors: readonly ShardRows[],
+    step: (cursor: ShardRows) => Promise<T>,
   ): Promise<(T | undefined)[]> {
     const outcomes = await Promise.allSettled(cursors.map(step));
     return outcomes.map((outcome, at) => {
       if (outcome.status === 'fulfilled') return outcome.value;
-      this.#fail((cursors[at] as ShardCursor).shard, outcome.reason);
+      this.#fail((cursors[at] as ShardRows).shard, outcome.reason);
       return undefined;
     });
   }
 
   #fail(shard: string, error: unknown): void {
+    // The statement itself is at fault, on this shard as on every other.
+    if (isShardlineError(error, 'SCATTER_REFUSED')) throw error;
     if (this.#request.options.partial === 'report') {
       this.#failures.push({ shard, error });
       return;
@@ -226,6 +229,17 @@ function orderTermSql({ column, direction = 'asc', nulls, collation }: OrderTerm
   const where = nulls ?? (direction === 'desc' ? 'first' : 'last');
   const order = collation === undefined ? '' : ' COLLATE pg_catalog."C"';
   return `${quoteIdentifier(column)}${order} ${direction.toUpperCase()} NULLS ${where.toUpperCase()}`;
+}
+
+/** Whether a shard's part fits one batch whatever is there, so that a cursor would only cost round trips. */
+function isFew({ aggregate, groupBy, limit, offset, batchRows }: FilledScatterOptions): boolean {
+  if (aggregate !== undefined) return groupBy.length === 0;
+  return limit !== undefined && limit + offset <= batchRows;
+}
+
+function orderOf(columns: readonly Column[], terms: readonly OrderTerm[]): RowComparator {
+  checkOrder(columns, terms);
+  return rowComparator(columns, terms);
 }
 
 function checkOrder(columns: readonly Column[], terms: readonly OrderTerm[]): void {

@@ -9,32 +9,12 @@
 import { quoteLiteral, withDeadline } from '@shardline/core';
 import Cursor from 'pg-cursor';
 import type { Column, RawRow, RowSource } from './merge.js';
-import type { Semaphore } from './semaphore.js';
-
-/** A connection as the scatter uses it. */
-export interface ScatterClient {
-  // biome-ignore lint/suspicious/noExplicitAny: `pg` takes texts, configurations and cursors by one name
-  query(query: any): any;
-  release(destroy?: boolean | Error): void;
-}
+import { rawTypes, releaseLate, type ScatterClient, type ShardReadOptions } from './shard-read.js';
 
 /** What a cursor needs to know. */
-export interface ShardCursorOptions {
-  readonly shard: string;
-  readonly connect: () => Promise<ScatterClient>;
-  readonly sql: string;
-  readonly values: readonly unknown[];
-  readonly keyspace: string;
-  /** Epoch that the shard's record must be at; undefined where there are no records. */
-  readonly epoch: number | undefined;
+export interface ShardCursorOptions extends ShardReadOptions {
   readonly batchRows: number;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
-  readonly running: Semaphore;
 }
-
-/** Rows as the server's texts, to be compared and merged before they are parsed. */
-const rawTypes = { getTypeParser: () => (text: string) => text };
 
 /** A stream of rows of one shard. */
 export class ShardCursor implements RowSource {
@@ -173,18 +153,9 @@ export class ShardCursor implements RowSource {
       );
     } catch (error) {
       this.#isBroken = true;
-      if (doing === 'connecting to') this.#releaseLate(work as Promise<unknown>);
+      if (doing === 'connecting to')
+        releaseLate(work as Promise<unknown> as Promise<ScatterClient>);
       throw error;
     }
-  }
-
-  /** A connection that comes after its deadline still has to go back. */
-  #releaseLate(work: Promise<unknown>): void {
-    work.then(
-      (client) => (client as ScatterClient).release(true),
-      () => {
-        // It never came.
-      },
-    );
   }
 }

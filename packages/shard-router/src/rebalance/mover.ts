@@ -20,7 +20,13 @@ import type { Finding } from './finding.js';
 import type { JournalStore, MoveRow } from './journal-store.js';
 import type { MoveContext } from './move-context.js';
 import { MoveSession } from './move-session.js';
-import { isEndState, isHeldIn, type MoveRole } from './move-state.js';
+import {
+  isEndState,
+  isHeldIn,
+  type MoveRole,
+  type MoveState,
+  withdrawalFrom,
+} from './move-state.js';
 import type { MoveSide, MoveWork } from './move-work.js';
 import { isPassing } from './passing-faults.js';
 import { preflightMove } from './preflight.js';
@@ -60,6 +66,9 @@ export interface MoverOptions {
 const WAIT_MS = { copy: 200, stream: 100, routers: 2, barrier: 1, wish: 250 } as const;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
+/** After a switch that was withdrawn: whatever kept it from being made may take a while. */
+const FIRST_SWITCH_RETRY_MS = 1000;
+const LONGEST_SWITCH_RETRY_MS = 60_000;
 /** How far the destination's sequences are set ahead of the source's, which go on until the switch. */
 const SEQUENCE_MARGIN = 10_000;
 /** The journal is told of progress no more often than this. */
@@ -77,6 +86,10 @@ export class Mover {
   #isVerified = false;
   #isSuperseded = false;
   #heldSinceMs: number | undefined;
+  /** A fault that ends this run as soon as nobody waits any more. */
+  #failure: { readonly error: unknown } | undefined;
+  #withdrawals = 0;
+  #switchAgainAtMs = Number.NEGATIVE_INFINITY;
   #notedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(row: MoveRow, options: MoverOptions) {
@@ -107,7 +120,7 @@ export class Mover {
           failures = 0;
         } catch (error) {
           this.#closeSessions();
-          if (!isPassing(error) || this.#isSuperseded) throw await this.#failed(error);
+          if (!this.#mayGoOn(error)) throw await this.#failed(error);
           failures += 1;
           await this.#note({ lastError: messageOf(error) });
           await this.#rest(Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS));
@@ -120,8 +133,11 @@ export class Mover {
 
   /** @returns whether there is more to do. */
   async #round(): Promise<boolean> {
-    if (!isHeldIn(this.#row.journal.state)) {
+    if (isHeldIn(this.#row.journal.state)) {
+      this.#heldSinceMs ??= this.#options.clock.monotonicMs();
+    } else {
       this.#checkpoint();
+      if (this.#failure !== undefined) throw this.#failure.error;
       this.#row = await this.#options.store.load(this.#row.id);
     }
     const action = await this.#decide();
@@ -165,9 +181,29 @@ export class Mover {
     };
   }
 
+  /**
+   * Whether the work begins anew after a fault. While callers wait it does in any case: to let them go, or, once the
+   * owner is another one, to finish.
+   */
+  #mayGoOn(error: unknown): boolean {
+    if (this.#isSuperseded || isShardlineError(error, 'MOVE_SUPERSEDED')) return false;
+    if (isPassing(error)) return true;
+    if (!isHeldIn(this.#row.journal.state)) return false;
+    this.#failure ??= { error };
+    return true;
+  }
+
   /** What an operator asks for, and what time asks for. */
   #wish(): ActionFacts['wish'] {
     const { wish, journal, rollbackLeftMs } = this.#row;
+    if (this.#heldSinceMs !== undefined && withdrawalFrom(journal.state) !== undefined) {
+      const heldMs = this.#options.clock.monotonicMs() - this.#heldSinceMs;
+      const isTooLong = heldMs > this.#options.limits.pauseTimeoutMs;
+      if (wish !== 'abort' && (isTooLong || this.#failure !== undefined)) return 'withdraw';
+    }
+    if (wish === 'roll-back' && this.#options.clock.monotonicMs() < this.#switchAgainAtMs) {
+      return undefined;
+    }
     if (journal.state === 'reversing' && wish === undefined && (rollbackLeftMs ?? 0) <= 0) {
       return this.#options.leaveOpen ? undefined : 'finish';
     }
@@ -176,6 +212,7 @@ export class Mover {
 
   async #maySwitch(): Promise<boolean> {
     if (this.#row.steering.isCutOverHeld) return false;
+    if (this.#options.clock.monotonicMs() < this.#switchAgainAtMs) return false;
     return (await lagBytes(await this.#work())) <= this.#options.limits.switchLagBytes;
   }
 
@@ -276,23 +313,36 @@ export class Mover {
     }
   }
 
-  async #advance(to: MoveRow['journal']['state']): Promise<void> {
+  async #advance(to: MoveState): Promise<void> {
     await this.#at(`before ${to}`);
-    const wasHeld = isHeldIn(this.#row.journal.state);
+    const from = this.#row.journal.state;
+    const wasHeld = isHeldIn(from);
     this.#row = await this.#options.store.advance(this.#row, to);
     await this.#at(`after ${to}`);
     const isHeld = isHeldIn(to);
     if (!wasHeld && isHeld) this.#heldSinceMs = this.#options.clock.monotonicMs();
-    if (wasHeld && !isHeld) await this.#released();
+    if (wasHeld && !isHeld) await this.#released(from);
     if (to === 'reversing') await this.#note({ rollbackMs: this.#options.limits.rollbackWindowMs });
     this.#options.onProgress?.(this.#row);
   }
 
-  async #released(): Promise<void> {
-    if (this.#heldSinceMs !== undefined) {
-      await this.#note({ pauseMs: this.#options.clock.monotonicMs() - this.#heldSinceMs });
-    }
+  async #released(from: MoveState): Promise<void> {
+    const { clock, limits } = this.#options;
+    const pauseMs = clock.monotonicMs() - (this.#heldSinceMs ?? clock.monotonicMs());
     this.#heldSinceMs = undefined;
+    if (from !== 'withdrawing' && from !== 'rollback_withdrawing') {
+      return this.#note({ pauseMs });
+    }
+    this.#withdrawals += 1;
+    const delayMs = Math.min(
+      FIRST_SWITCH_RETRY_MS * 2 ** (this.#withdrawals - 1),
+      LONGEST_SWITCH_RETRY_MS,
+    );
+    this.#switchAgainAtMs = clock.monotonicMs() + delayMs;
+    if (this.#row.wish === 'abort' || this.#failure !== undefined) return;
+    await this.#note({
+      lastError: `The switch was not made within ${limits.pauseTimeoutMs} ms, so callers were let go; it is tried again in ${Math.round(delayMs / 1000)} s.`,
+    });
   }
 
   async #wait(what: keyof typeof WAIT_MS): Promise<void> {

@@ -58,7 +58,7 @@ export interface MoverOptions {
   /** Whether to stay until the rollback window has ended. */
   readonly leaveOpen: boolean;
   readonly onProgress?: ((row: MoveRow) => void) | undefined;
-  /** For tests: called before and after each change of the journal and each effect; throwing is dying. */
+  /** For tests: called before and after each change of the journal and each effect. If it throws, the mover is dead. */
   readonly failpoint?: ((at: string) => void | Promise<void>) | undefined;
 }
 
@@ -85,6 +85,7 @@ export class Mover {
   #isReverseReady = false;
   #isVerified = false;
   #isSuperseded = false;
+  #isDead = false;
   #heldSinceMs: number | undefined;
   /** A fault that ends this run as soon as nobody waits any more. */
   #failure: { readonly error: unknown } | undefined;
@@ -186,7 +187,9 @@ export class Mover {
    * owner is another one, to finish.
    */
   #mayGoOn(error: unknown): boolean {
-    if (this.#isSuperseded || isShardlineError(error, 'MOVE_SUPERSEDED')) return false;
+    if (this.#isDead || this.#isSuperseded || isShardlineError(error, 'MOVE_SUPERSEDED')) {
+      return false;
+    }
     if (isPassing(error)) return true;
     if (!isHeldIn(this.#row.journal.state)) return false;
     this.#failure ??= { error };
@@ -497,13 +500,19 @@ export class Mover {
   }
 
   async #failed(error: unknown): Promise<unknown> {
-    if (isShardlineError(error, 'MOVE_SUPERSEDED') || this.#options.signal.aborted) return error;
+    const isOver = this.#isDead || this.#options.signal.aborted;
+    if (isOver || isShardlineError(error, 'MOVE_SUPERSEDED')) return error;
     await this.#note({ lastError: messageOf(error) });
     return error;
   }
 
   async #at(point: string): Promise<void> {
-    await this.#options.failpoint?.(point);
+    try {
+      await this.#options.failpoint?.(point);
+    } catch (error) {
+      this.#isDead = true;
+      throw error;
+    }
   }
 }
 

@@ -14,6 +14,7 @@
 import { abortedError, type Clock, isShardlineError, ShardlineError, sleep } from '@shardline/core';
 import { routerErrors } from '../errors.js';
 import { unacknowledgedRouters } from '../topology/catalog.js';
+import { replaceGuardFunction } from '../topology/ownership.js';
 import type { Topology } from '../topology/topology.js';
 import { type ActionFacts, decideAction, type MoveAction } from './decide-action.js';
 import type { Finding } from './finding.js';
@@ -63,7 +64,14 @@ export interface MoverOptions {
 }
 
 /** Pauses of the loop while there is nothing to do, by what is waited for. */
-const WAIT_MS = { copy: 200, stream: 100, routers: 2, barrier: 1, wish: 250 } as const;
+const WAIT_MS = {
+  copy: 200,
+  stream: 100,
+  release: 100,
+  routers: 2,
+  barrier: 1,
+  wish: 250,
+} as const;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
 /** After a switch that was withdrawn: whatever kept it from being made may take a while. */
@@ -178,6 +186,9 @@ export class Mover {
       isReverseReady: await this.#hasReverse(source),
       hasAdvancedSequences: this.#hasAdvancedSequences,
       isVerified: this.#isVerified || !this.#options.limits.verify,
+      isSwitchHeld:
+        this.#row.steering.isCutOverHeld ||
+        this.#options.clock.monotonicMs() < this.#switchAgainAtMs,
       wish: this.#wish(),
     };
   }
@@ -214,8 +225,6 @@ export class Mover {
   }
 
   async #maySwitch(): Promise<boolean> {
-    if (this.#row.steering.isCutOverHeld) return false;
-    if (this.#options.clock.monotonicMs() < this.#switchAgainAtMs) return false;
     return (await lagBytes(await this.#work())) <= this.#options.limits.switchLagBytes;
   }
 
@@ -364,21 +373,15 @@ export class Mover {
   async #openRecords(): Promise<void> {
     const { source, destination } = await this.#work();
     const { id, keyspace, slots, journal } = this.#row;
-    await Promise.all(
-      [source, destination].map((side) =>
-        openRecord(
-          side.session,
-          {
-            id,
-            keyspace,
-            slots,
-            shard: side.shard,
-            otherShard: side === source ? destination.shard : source.shard,
-          },
-          journal.generation,
-        ),
-      ),
-    );
+    const open = async (side: MoveSide, other: MoveSide) => {
+      // Guards that an older version has made know nothing of slots in transit.
+      for (const table of this.#options.context.tables) {
+        await replaceGuardFunction(side.session, this.#options.context.keyspace, table);
+      }
+      const move = { id, keyspace, slots, shard: side.shard, otherShard: other.shard };
+      await openRecord(side.session, move, journal.generation);
+    };
+    await Promise.all([open(source, destination), open(destination, source)]);
   }
 
   async #verify(): Promise<void> {
@@ -519,6 +522,7 @@ export class Mover {
 const WAITING: Record<keyof typeof WAIT_MS, string> = {
   copy: 'The rows that were there at the beginning are being copied.',
   stream: 'The destination is catching up.',
+  release: 'Everything is ready; the switch waits for its release.',
   routers: 'Routers have yet to acknowledge what the catalog says.',
   barrier: 'The last writes are on their way to the destination.',
   wish: 'The switch is made; the move can be rolled back or finished.',

@@ -171,4 +171,9 @@ export const routerErrors = defineErrors({
     meaning: 'A reference table has no primary key, so it cannot be brought to a new shard.',
     remedy: 'Give the table a primary key on every shard, then repeat.',
   },
+  PROVIDER_UNKNOWN: {
+    retryable: false,
+    meaning: 'A provider of managed PostgreSQL was named that is not known.',
+    remedy: 'Use one of the names in the message, or leave it out for servers of your own.',
+  },
 });

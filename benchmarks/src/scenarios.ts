@@ -15,6 +15,10 @@ import { footprint } from './suites/ratelimit/footprint.js';
 import { leased } from './suites/ratelimit/leased.js';
 import { keyToShard } from './suites/route/key-to-shard.js';
 import { orderedPage } from './suites/scatter/ordered-page.js';
+import { leaseAndAcknowledge } from './suites/simulation/lease-and-acknowledge.js';
+import { leasingFleet } from './suites/simulation/leasing-fleet.js';
+import { thousandShards } from './suites/simulation/thousand-shards.js';
+import { traces } from './suites/simulation/traces.js';
 
 /** Every scenario, in the order in which the results are read. */
 export const scenarios: readonly Scenario[] = [
@@ -34,4 +38,8 @@ export const scenarios: readonly Scenario[] = [
   sessionReads,
   failover,
   orderedPage,
+  thousandShards,
+  leasingFleet,
+  traces,
+  leaseAndAcknowledge,
 ];

@@ -6,7 +6,7 @@ import { EventQueue } from './event-queue.js';
 import { Catalog, type ReadTally, ROUTER_LEASE_MS, RouterProcess } from './router-fleet.js';
 
 const FLEETS = [3, 10, 30, 100, 300, 1000] as const;
-const READS_PER_MS = 20;
+const READS_PER_MS = 3;
 
 interface World {
   readonly routers: number;
@@ -31,7 +31,7 @@ export const leaseAndAcknowledge: Scenario = {
     'Fleets of 3 to 1000 routers that switch the owner of a group of slots again and again, once with every process ' +
     'awake and once with some frozen at any time. The protocol’s own functions over invented time; no servers.',
   async run({ quick, signal, note, draw }) {
-    const switches = quick ? 20 : 100;
+    const switches = quick ? 10 : 100;
     const points: [number, number][] = [];
     let stale = 0;
     let covered = 0;

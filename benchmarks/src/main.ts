@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { type BenchOptions, readOptions, USAGE } from './options.js';
+import { renderCapacity } from './report/capacity.js';
 import { describeCommit, describeMachine, describeVersions } from './report/machine.js';
 import { writeResults } from './report/page.js';
 import { findRegressions } from './report/regressions.js';
@@ -28,6 +29,7 @@ async function obey(asked: BenchOptions): Promise<number> {
     return 0;
   }
   if (asked.compareWith !== undefined) return showRegressions(...asked.compareWith);
+  if (asked.capacityFrom !== undefined) return showCapacity(asked.capacityFrom);
   const chosen = scenarios.filter((scenario) => isWanted(scenario, asked));
   if (chosen.length === 0) {
     console.error(`No scenario matches. \`npm run bench -- --list\` names them all.`);
@@ -121,4 +123,18 @@ async function showRegressions(before: string, after: string): Promise<number> {
   }
   if (regressions.length === 0) console.log('Nothing got worse beyond the noise.');
   return regressions.length > 0 ? 1 : 0;
+}
+
+async function showCapacity(file: string): Promise<number> {
+  let results: unknown;
+  try {
+    results = JSON.parse(await readFile(file, 'utf8'));
+  } catch (error) {
+    console.error(
+      `${file} cannot be read (${(error as Error).message}). Make one: npm run bench -- --json results.json`,
+    );
+    return 2;
+  }
+  console.log(renderCapacity(results));
+  return 0;
 }

@@ -9,13 +9,20 @@ export interface BenchOptions {
   readonly jsonFile: string | undefined;
   readonly resultsFolder: string | undefined;
   readonly compareWith: readonly [string, string] | undefined;
+  /** Results to reckon a fleet from; undefined for a run. */
+  readonly capacityFrom: string | undefined;
   readonly list: boolean;
   readonly help: boolean;
 }
 
-export const USAGE = `Usage: npm run bench -- [options] [scenario ...]
+/** Where the reference run is. */
+export const REFERENCE_RESULTS = 'benchmarks/results/results.json';
 
-Measures Shardline against named peers, in turns, on this machine.
+export const USAGE = `Usage: npm run bench -- [options] [scenario ...]
+       npm run bench -- capacity [results.json]
+
+Measures Shardline against named peers, in turns, on this machine. With 'capacity': how large a fleet 10 thousand
+to 10 million users take, reckoned from a run's results (${REFERENCE_RESULTS} if none are named).
 
   --suite LIST      only these suites, with commas between: ${SUITES.join(', ')}
   --quick           fewer and shorter rounds
@@ -46,13 +53,15 @@ export function readOptions(parameters: readonly string[]): BenchOptions | { fau
     if (unknown.length > 0) {
       return { fault: `There is no suite '${unknown[0]}'. There are: ${SUITES.join(', ')}.` };
     }
+    const isCapacity = positionals[0] === 'capacity';
     const [before, after, ...more] = positionals;
     if (values.compare && (before === undefined || after === undefined || more.length > 0)) {
       return { fault: '--compare takes two JSON files: the earlier run, then the later.' };
     }
     return {
       suites: wanted.length === 0 ? SUITES : (wanted as Suite[]),
-      names: values.compare ? [] : positionals,
+      names: values.compare || isCapacity ? [] : positionals,
+      capacityFrom: isCapacity ? (after ?? REFERENCE_RESULTS) : undefined,
       quick: values.quick,
       jsonFile: values.json,
       resultsFolder: values.results,

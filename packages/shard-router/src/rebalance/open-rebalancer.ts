@@ -13,6 +13,7 @@ import { parseSlots } from '../topology/slot-set.js';
 import type { Topology } from '../topology/topology.js';
 import { beginPlan, endPlan, newId } from './begin-plan.js';
 import { Coordinator, type RunOptions } from './coordinator.js';
+import { describeMove, type MoveWay } from './describe-move.js';
 import { describePlan } from './describe-plan.js';
 import type { Finding } from './finding.js';
 import { inForeignKeyOrder } from './foreign-key-order.js';
@@ -156,6 +157,10 @@ class PostgresRebalancer implements Omit<Rebalancer, 'repair' | 'doctor' | 'dist
   async describe(plan: RebalancePlan): Promise<readonly PlannedStep[]> {
     checkSeal(plan);
     return describePlan(plan, this.#options);
+  }
+
+  async describeMove(move: string, way: MoveWay): Promise<readonly PlannedStep[]> {
+    return describeMove(moveStatus(await this.#resolve(move)), way, this.#options);
   }
 
   async apply(plan: RebalancePlan, options: ApplyOptions = {}): Promise<RebalanceReport> {

@@ -407,17 +407,18 @@ describe('steering and ending', () => {
   });
 
   test('abort is described without being done', async () => {
-    using host = new TestHost({ rebalancer: moving() });
+    using host = new TestHost({ rebalancer: moving({ describeMove: async () => STEPS }) });
     const { exitCode, output } = await host.call('abort', 'last', '--dry-run');
     expect(exitCode).toBe(0);
-    expect(output).toMatch(/1 {2}aborting {2}three: .*\n.*2 {2}aborted/);
+    expect(output).toContain('DELETE FROM users WHERE false');
+    expect(output).toContain('Nothing was changed.');
+    expect(output).toContain('Next: shardline abort 0f3a9c1e');
   });
 
   test('a way that a move cannot take has no steps', async () => {
-    using host = new TestHost({ rebalancer: moving() });
-    expect((await host.call('rollback', 'last', '--dry-run')).output).toContain(
-      'Nothing would be done.',
-    );
+    using host = new TestHost({ rebalancer: moving({ describeMove: async () => [] }) });
+    const { output } = await host.call('rollback', 'last', '--dry-run');
+    expect(output).toContain('Nothing would be done.');
   });
 
   test('abort gives every open move of a plan up', async () => {

@@ -1,6 +1,6 @@
+import type { MoveStatus, Rebalancer } from '@shardline/shard-router/rebalance';
 import type { Command } from 'commander';
 import { type Bind, examples } from '../bind.js';
-import { isOver } from '../output/move-line.js';
 import { addCarryOutOptions } from './apply.js';
 import { type CarryOutFlags, runMoves } from './carry-out.js';
 import { findMove, HANDLE_HELP } from './find-moves.js';
@@ -18,28 +18,30 @@ export function addResume(program: Command, bind: Bind): void {
     .action(
       bind((session, handle: string | undefined, flags: CarryOutFlags) =>
         session.withRebalancer(async (rebalancer) => {
-          if (flags.dryRun) {
-            const { active } = await session.answerTo('Asking for the moves', () =>
-              rebalancer.status(),
-            );
-            return stepsAnswer(
-              'resume',
-              active.filter((move) => !isOver(move)),
-            );
-          }
-          const move =
-            handle === undefined
-              ? undefined
-              : await session.answerTo('Asking for the move', () => findMove(rebalancer, handle));
+          const moves = await session.answerTo('Asking for the moves', () =>
+            openMoves(rebalancer, handle),
+          );
+          if (flags.dryRun) return stepsAnswer(session, rebalancer, 'resume', moves);
           session.resumeWith =
             handle === undefined ? 'shardline resume' : `shardline resume ${handle}`;
           return runMoves(
             session,
             (options) =>
-              rebalancer.resume({ ...options, ...(move === undefined ? {} : { move: move.id }) }),
+              rebalancer.resume({
+                ...options,
+                ...(handle === undefined ? {} : { move: (moves[0] as MoveStatus).id }),
+              }),
             flags,
           );
         }),
       ),
     );
+}
+
+async function openMoves(
+  rebalancer: Rebalancer,
+  handle: string | undefined,
+): Promise<readonly MoveStatus[]> {
+  if (handle !== undefined) return [await findMove(rebalancer, handle)];
+  return (await rebalancer.status()).active;
 }

@@ -1,11 +1,11 @@
 /** `abort`, `rollback` and `finish`: the three ways in which a person ends a move. */
 
-import {
-  describeWay,
-  type MoveStatus,
-  type MoveWay,
-  type Rebalancer,
-  type WorkOptions,
+import type {
+  MoveStatus,
+  MoveWay,
+  PlannedStep,
+  Rebalancer,
+  WorkOptions,
 } from '@shardline/shard-router/rebalance';
 import type { Command } from 'commander';
 import type { Answer } from '../answer.js';
@@ -76,7 +76,7 @@ export function addUndo(program: Command, bind: Bind): void {
             const moves = await session.answerTo('Asking for the move', () =>
               findMoves(rebalancer, handle),
             );
-            if (dryRun) return stepsAnswer(verb, moves);
+            if (dryRun) return stepsAnswer(session, rebalancer, verb, moves);
             return endMoves(session, rebalancer, ending, moves);
           }),
         ),
@@ -85,8 +85,19 @@ export function addUndo(program: Command, bind: Bind): void {
 }
 
 /** What a way would do to each move; nothing is done. */
-export function stepsAnswer(way: MoveWay, moves: readonly MoveStatus[]): Answer {
-  const steps = moves.flatMap((move) => describeWay(move, way));
+export async function stepsAnswer(
+  session: Session,
+  rebalancer: Rebalancer,
+  way: MoveWay,
+  moves: readonly MoveStatus[],
+): Promise<Answer> {
+  const steps: PlannedStep[] = [];
+  for (const { id } of moves) {
+    const ofMove = await session.answerTo(`Describing move ${id}`, () =>
+      rebalancer.describeMove(id, way),
+    );
+    steps.push(...ofMove);
+  }
   const handle = moves.length === 1 ? ` ${shortId((moves[0] as MoveStatus).id)}` : '';
   return {
     kind: 'dry-run',

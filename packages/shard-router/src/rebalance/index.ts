@@ -1,4 +1,4 @@
-export { describeWay, type MoveWay } from './describe-way.js';
+export type { MoveWay } from './describe-move.js';
 export type { Finding } from './finding.js';
 export { openRebalancer } from './open-rebalancer.js';
 export type { PlacementChange } from './placement-change.js';

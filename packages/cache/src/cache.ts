@@ -382,7 +382,7 @@ function taskOf(runtime: NamespaceRuntime, record: InvalidationRecord): Invalida
       ...(record.tags ?? []).map(tagStamp),
       ...patterns.map((pattern) => template.stampOfPattern(runtime.name, pattern)),
     ],
-    freshness: record.freshness,
+    freshness: record.freshness ?? runtime.policy.freshness,
   };
 }
 

@@ -415,7 +415,12 @@ export class CacheNamespace<Value = unknown> {
     freshness: string | undefined,
   ): Promise<InvalidationReport> {
     this.#counters.invalidations += keys.length + stamps.length;
-    const task: InvalidationTask = { target: this.#runtime, keys, stamps, freshness };
+    const task: InvalidationTask = {
+      target: this.#runtime,
+      keys,
+      stamps,
+      freshness: freshness ?? this.#policy.freshness,
+    };
     const scope = commitScope();
     if (scope === undefined) return this.#invalidator.run([task]);
     scope.tasks.push({ owner: this.#invalidator, task });

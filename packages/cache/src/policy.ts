@@ -52,6 +52,8 @@ export interface NamespaceOptions<Value> {
    * Runs around every load, whoever gave the loader: to bring a load into a context of its own. @default none
    */
   readonly around?: (<T>(load: () => T) => T) | undefined;
+  /** The freshness mark of invalidations that give none. @default none */
+  readonly freshness?: string | undefined;
   /** Writes a value to its source; needed by `write: 'through'`. */
   readonly store?: Store<Value> | undefined;
   /** `aside`: `set` fills the cache alone. `through`: it writes to the source first. @default 'aside' */
@@ -124,6 +126,7 @@ export interface Policy<Value = unknown> {
   readonly usesL3: boolean;
   readonly load: Loader<Value> | undefined;
   readonly around: <T>(load: () => T) => T;
+  readonly freshness: string | undefined;
   readonly store: Store<Value> | undefined;
   readonly write: 'aside' | 'through';
   readonly coherence: 'bounded' | 'strict';
@@ -197,6 +200,7 @@ const schema = v.strictObject({
   partition: v.optional(v.string()),
   load: v.optional(anyFunction),
   around: v.optional(anyFunction),
+  freshness: v.optional(v.string()),
   store: v.optional(anyFunction),
   write: v.optional(v.picklist(['aside', 'through']), 'aside'),
   coherence: v.optional(v.picklist(['bounded', 'strict']), 'bounded'),
@@ -267,6 +271,7 @@ export function resolvePolicy<Value>(
     usesL3: tiers.includes('l3'),
     load: options.load,
     around: options.around ?? ((load) => load()),
+    freshness: checked.freshness,
     store: options.store,
     write: checked.write,
     coherence: checked.coherence,

@@ -242,7 +242,7 @@ export function defineConfig<
   const Entities extends EntityDefinitions,
   const Keyspaces extends KeyspaceDefinitions,
   const Events extends EventDefinitions = None,
-  const Namespaces extends NamespaceDefinitions = None,
+  const Namespaces extends NamespaceDefinitions = NamespaceDefinitions,
 >(
   config: DataLayerConfig<Entities, Keyspaces, Events, Namespaces>,
 ): DataLayerConfig<Entities, Keyspaces, Events, Namespaces> {

@@ -51,7 +51,7 @@ export async function createDataLayer<
   const Entities extends EntityDefinitions,
   const Keyspaces extends KeyspaceDefinitions,
   const Events extends EventDefinitions = None,
-  const Namespaces extends NamespaceDefinitions = None,
+  const Namespaces extends NamespaceDefinitions = NamespaceDefinitions,
 >(
   config: DataLayerConfig<Entities, Keyspaces, Events, Namespaces>,
 ): Promise<DataLayer<Entities, Keyspaces, Events, Namespaces>> {

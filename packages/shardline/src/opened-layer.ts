@@ -275,6 +275,8 @@ export class OpenedLayer implements DataLayer {
       tiers,
       // Rows hold big integers and dates, which JSON does not.
       codec: 'msgpack',
+      // Whoever invalidates by hand does not know where the change ended: the next load asks a primary.
+      freshness: 'now',
       ...(id === undefined ? {} : { keys: '{key}:{id}' }),
     });
   }

@@ -141,11 +141,12 @@ function checkShards(options: FilledRouterOptions, topology: Topology): void {
   );
 }
 
-/** Refuses shards that answer and are wrong; those that do not answer are checked when they are needed. */
+/**
+ * Refuses shards that answer and are wrong; those that do not answer are checked when they are needed, and so are
+ * those that are yet to join the topology.
+ */
 async function checkReachable(core: RouterCore): Promise<void> {
-  const outcomes = await Promise.allSettled(
-    [...core.shards.values()].map((shard) => shard.ensureChecked()),
-  );
+  const outcomes = await Promise.allSettled(core.members().map((shard) => shard.ensureChecked()));
   const refused = outcomes.find(
     (outcome) => outcome.status === 'rejected' && isRefusal(outcome.reason),
   );

@@ -100,4 +100,65 @@ export const routerErrors = defineErrors({
     meaning: 'A slot-carrying id could not be made or read.',
     remedy: 'See the message: the clock, the worker id or the value is out of range.',
   },
+  MOVE_UNKNOWN: {
+    retryable: false,
+    meaning: 'A move was named that the journal does not have.',
+    remedy: 'See `status` for the moves that there are.',
+  },
+  MOVE_STATE: {
+    retryable: false,
+    meaning: 'What was asked of a move cannot follow the state that it is in.',
+    remedy:
+      'See `status`: before the switch a move can be aborted, after it rolled back or finished.',
+  },
+  MOVE_HELD: {
+    retryable: true,
+    meaning: 'Another process runs the move and answers for it.',
+    remedy: 'Leave it to that process, or wait for its lease to end if it has died.',
+  },
+  MOVE_SUPERSEDED: {
+    retryable: false,
+    meaning: 'Another process has taken the move over while this one worked on it.',
+    remedy:
+      'Nothing needs mending: what this process did late was refused. See `status` for who runs it.',
+  },
+  MOVE_BLOCKED: {
+    retryable: false,
+    meaning: 'A move must not begin, since something would make it fail or lose rows.',
+    remedy: 'Mend every finding named above, then apply the plan again.',
+  },
+  MOVE_DIFFERS: {
+    retryable: false,
+    meaning: 'Rows of a move are not the same on both sides, so it was not switched.',
+    remedy:
+      'Look at the keys named above; abort the move and begin it anew if nobody wrote to the copy.',
+  },
+  SHARD_BUSY: {
+    retryable: true,
+    meaning: 'A shard takes part in another move that is not over.',
+    remedy: 'Finish, resume or abort the other move first.',
+  },
+  LOCK_UNAVAILABLE: {
+    retryable: true,
+    meaning:
+      'The tables of a shard could not be locked for a moment, since transactions keep them.',
+    remedy:
+      "End the transactions named above, or let the mover do so with `longTransactions: 'terminate'`.",
+  },
+  PLAN_INVALID: {
+    retryable: false,
+    meaning:
+      'A plan was edited after it had been made, or is of a form that this version does not know.',
+    remedy: 'Make the plan anew; plans are applied to the letter or not at all.',
+  },
+  PLAN_STALE: {
+    retryable: false,
+    meaning: 'The topology has changed since the plan was made.',
+    remedy: 'Make the plan anew and look at what has changed.',
+  },
+  SEQUENCE_EXHAUSTED: {
+    retryable: false,
+    meaning: 'A sequence of a destination has too few values left to get past that of the source.',
+    remedy: 'Widen the column and its sequence (to bigint) on every shard, then resume the move.',
+  },
 });

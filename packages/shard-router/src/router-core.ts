@@ -98,6 +98,11 @@ export class RouterCore {
     );
   }
 
+  /** Shards of the topology that this router has settings for; one that is yet to join is not among them. */
+  members(): Shard[] {
+    return this.topology.shards.flatMap(({ name }) => this.shards.get(name) ?? []);
+  }
+
   /** Until when a call that begins now may wait for slots. */
   deadline(): number {
     return this.clock.monotonicMs() + this.options.holdTimeoutMs;

@@ -29,7 +29,7 @@ export async function compareSchemas(core: RouterCore): Promise<SchemaDifference
     ...core.options.referenceTables,
   ];
   const parts = await Promise.all(
-    [...core.shards.values()].map(async (shard) => {
+    core.members().map(async (shard) => {
       const { rows } = await shard.primary.query(schemaSql, [
         tables.map(({ schema }) => schema),
         tables.map(({ name }) => name),

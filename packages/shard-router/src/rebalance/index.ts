@@ -1,4 +1,5 @@
 export type { Finding } from './finding.js';
+export { openRebalancer } from './open-rebalancer.js';
 export type { PlacementChange } from './placement-change.js';
 export type { PlannedMove, RebalancePlan } from './plan.js';
 export type {

@@ -49,7 +49,7 @@ export type JournalChange =
     }
   | {
       readonly outcome: 'refused';
-      readonly reason: 'superseded' | 'not-allowed' | 'generation-not-new';
+      readonly reason: 'superseded' | 'not-allowed' | 'generation-not-new' | 'epoch-not-new';
     };
 
 /** Begins the record of a move. */
@@ -64,18 +64,23 @@ export function openJournal(
  * Takes a move from one state to the next.
  *
  * @param generation a new one from the sequence, which becomes the record's.
+ * @param switchEpoch the catalog's next epoch, which the slots get if they are switched: other moves raise it too.
  */
 export function advance(
   journal: MoveJournal,
   claim: JournalClaim,
   to: MoveState,
   generation: number,
+  switchEpoch: number = journal.epoch + 1,
 ): JournalChange {
   const refusal = refusalOf(journal, claim, generation);
   if (refusal !== undefined) return refusal;
   if (!mayFollow(journal.state, to)) return { outcome: 'refused', reason: 'not-allowed' };
   const catalog = catalogChangeOf(to);
-  const epoch = catalog === 'switch' ? journal.epoch + 1 : journal.epoch;
+  if (catalog === 'switch' && switchEpoch <= journal.epoch) {
+    return { outcome: 'refused', reason: 'epoch-not-new' };
+  }
+  const epoch = catalog === 'switch' ? switchEpoch : journal.epoch;
   return { outcome: 'changed', journal: { ...journal, state: to, generation, epoch }, catalog };
 }
 

@@ -27,6 +27,7 @@ function world() {
   const facts = (more: Partial<MoveFacts> = {}): MoveFacts => ({
     ...shards,
     unacknowledged: 0,
+    isCopied: true,
     isCaughtUp: true,
     ...more,
   });
@@ -143,7 +144,9 @@ describe('nextStep', () => {
 
   test('waits for the stream, for routers, for the barrier and for a wish', () => {
     const caughtUp = runTo('catching_up');
-    expect(nextStep(caughtUp.journal(), caughtUp.facts({ isCaughtUp: false }))).toEqual({
+    expect(
+      nextStep(caughtUp.journal(), caughtUp.facts({ isCopied: true, isCaughtUp: false })),
+    ).toEqual({
       kind: 'wait',
       for: 'stream',
     });

@@ -23,6 +23,8 @@ export interface MoveFacts {
    * acknowledged a hold is to have nothing in flight; any other revision, nothing that was routed before it.
    */
   readonly unacknowledged: number;
+  /** Whether the rows that were there at the beginning are all on the destination. */
+  readonly isCopied: boolean;
   /** Whether the stream is so close behind that the pause will be short. */
   readonly isCaughtUp: boolean;
   /** What an operator, or the end of the rollback window, asks for. */
@@ -35,7 +37,7 @@ export type MoveCommand =
   | { readonly kind: 'advance'; readonly to: MoveState }
   | {
       readonly kind: 'wait';
-      readonly for: 'stream' | 'routers' | 'barrier' | 'wish';
+      readonly for: 'copy' | 'stream' | 'routers' | 'barrier' | 'wish';
     }
   | { readonly kind: 'nothing' };
 
@@ -59,10 +61,14 @@ export function nextStep(journal: MoveJournal, facts: MoveFacts): MoveCommand {
     case 'prepared':
       return advanceTo('copying');
     case 'copying':
-      return first(needsCopy(journal, facts)) ?? advanceTo('catching_up');
+      return (
+        needsCopy(journal, facts) ?? (facts.isCopied ? advanceTo('catching_up') : waitFor('copy'))
+      );
     case 'catching_up':
-      if (!facts.isCaughtUp) return waitFor('stream');
-      return first(needsCopy(journal, facts)) ?? advanceTo('fencing');
+      return (
+        needsCopy(journal, facts) ??
+        (facts.isCopied && facts.isCaughtUp ? advanceTo('fencing') : waitFor('stream'))
+      );
     case 'fencing':
       return fencing(journal, facts, 'source') ?? advanceTo('draining');
     case 'draining':

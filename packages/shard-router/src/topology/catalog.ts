@@ -16,6 +16,7 @@ import { routerErrors } from '../errors.js';
 import { checkMigrated, type MigrationSet, migrate } from '../migrations.js';
 import type { Queryable } from '../shard/queryable.js';
 import catalogSql from './sql/001-catalog.sql';
+import movesSql from './sql/002-moves.sql';
 import loadSlotsSql from './sql/load-slots.sql';
 import loadTopologySql from './sql/load-topology.sql';
 import renewLeaseSql from './sql/renew-lease.sql';
@@ -31,7 +32,10 @@ import {
 const catalogMigrations: MigrationSet = {
   subject: 'catalog',
   table: 'catalog_migration',
-  migrations: [{ version: 1, name: 'catalog', sql: catalogSql }],
+  migrations: [
+    { version: 1, name: 'catalog', sql: catalogSql },
+    { version: 2, name: 'moves', sql: movesSql },
+  ],
 };
 
 /** The channel on which changes are announced. */
@@ -122,7 +126,8 @@ interface TopologyRow {
   readonly holds: HoldRequest[];
 }
 
-async function loadState(client: Queryable): Promise<CatalogState | undefined> {
+/** The same within a transaction of the caller's. */
+export async function loadState(client: Queryable): Promise<CatalogState | undefined> {
   const { rows } = await client.query<TopologyRow>(loadTopologySql);
   const row = rows[0];
   if (row === undefined || row.epoch === '0') return undefined;
@@ -277,7 +282,8 @@ export async function releaseHold(client: SingleConnection, id: string): Promise
   });
 }
 
-async function raiseRevision(client: Queryable): Promise<number> {
+/** Tells all routers that there is news, in the caller's transaction. @returns the revision of it. */
+export async function raiseRevision(client: Queryable): Promise<number> {
   const { rows } = await client.query<{ revision: string }>(
     'UPDATE shardline.topology SET revision = revision + 1 RETURNING revision::text',
   );

@@ -22,14 +22,19 @@ import { type Keyspace, type ShardedTable, slotExpression } from '../keyspace.js
 import { checkMigrated, type MigrationSet, migrate } from '../migrations.js';
 import type { Queryable } from '../shard/queryable.js';
 import ownershipSql from '../shard/sql/001-ownership.sql';
+import movesSql from '../shard/sql/002-moves.sql';
 import guardFunctionSql from '../shard/sql/guard-function.sql';
+import { fillSql } from '../sql-template.js';
 import type { KeyspaceTopology, Topology } from './topology.js';
 
 /** The schema of a shard's own record. */
 export const shardMigrations: MigrationSet = {
   subject: 'shard',
   table: 'shard_migration',
-  migrations: [{ version: 1, name: 'ownership', sql: ownershipSql }],
+  migrations: [
+    { version: 1, name: 'ownership', sql: ownershipSql },
+    { version: 2, name: 'moves', sql: movesSql },
+  ],
 };
 
 /** SQLSTATE of a write that the guard refused. */
@@ -105,8 +110,10 @@ async function writeSlots(
      SELECT $1, t.n - 1, t.owner, t.epoch, t.owner = $2, t.in_transit
      FROM unnest($3::text[], $4::bigint[], $5::boolean[]) WITH ORDINALITY AS t(owner, epoch, in_transit, n)
      ON CONFLICT (keyspace, slot) DO UPDATE
-       SET owner = excluded.owner, epoch = excluded.epoch, is_owned = excluded.is_owned,
-           in_transit = excluded.in_transit
+       SET owner = excluded.owner, epoch = excluded.epoch, in_transit = excluded.in_transit,
+           -- A fence stands until its move takes it off, or until the slot goes to another owner.
+           is_fenced = known.is_fenced AND known.epoch = excluded.epoch,
+           is_owned = excluded.is_owned AND NOT (known.is_fenced AND known.epoch = excluded.epoch)
        WHERE (known.owner, known.epoch, known.in_transit)
          IS DISTINCT FROM (excluded.owner, excluded.epoch, excluded.in_transit)`,
     [
@@ -120,6 +127,15 @@ async function writeSlots(
 }
 
 async function lockGuardedTables(client: Queryable, keyspace: string): Promise<void> {
+  const statement = await lockStatement(client, keyspace);
+  if (statement !== undefined) await client.query(statement);
+}
+
+/** The statement that locks the guarded tables of a keyspace; undefined if there are none. */
+export async function lockStatement(
+  client: Queryable,
+  keyspace: string,
+): Promise<string | undefined> {
   const { rows } = await client.query<{ table_schema: string; table_name: string }>(
     // A fixed order, so that two of these cannot deadlock.
     `SELECT g.table_schema, g.table_name FROM shardline.guarded_table AS g
@@ -127,9 +143,9 @@ async function lockGuardedTables(client: Queryable, keyspace: string): Promise<v
        AND to_regclass(format('%I.%I', g.table_schema, g.table_name)) IS NOT NULL ORDER BY 1, 2`,
     [keyspace],
   );
-  if (rows.length === 0) return;
+  if (rows.length === 0) return undefined;
   const names = rows.map((row) => quoteQualified(row.table_schema, row.table_name));
-  await client.query(`LOCK TABLE ${names.join(', ')} IN SHARE ROW EXCLUSIVE MODE`);
+  return `LOCK TABLE ${names.join(', ')} IN SHARE ROW EXCLUSIVE MODE`;
 }
 
 /** The error of a server that is another shard than the router's settings say. */
@@ -146,7 +162,7 @@ export async function readOwnership(client: Queryable): Promise<OwnershipRecord[
   const { rows } = await client.query<Record<keyof OwnershipRecord, string>>(
     `SELECT o.keyspace, o.shard, o.slots, o.epoch,
             (SELECT count(*) FROM shardline.slot_ownership AS s
-             WHERE s.keyspace = o.keyspace AND s.is_owned) AS "ownedSlots"
+             WHERE s.keyspace = o.keyspace AND (s.is_owned OR s.is_fenced)) AS "ownedSlots"
      FROM shardline.ownership AS o ORDER BY o.keyspace`,
   );
   return rows.map((row) => ({
@@ -172,7 +188,7 @@ export async function guardTable(
   const target = quoteQualified(table.schema, table.name);
   const expression = (row: 'NEW' | 'OLD') => slotExpression(keyspace, table, row);
   await client.query(
-    fill(guardFunctionSql, {
+    fillSql(guardFunctionSql, {
       function: guard,
       keyspace: quoteLiteral(keyspace.name),
       new_slot: expression('NEW'),
@@ -247,10 +263,4 @@ export function misplacedWrite(
 function guardName({ schema, name }: ShardedTable): string {
   const hash = murmur3x64(`${schema}\0${name}`);
   return `guard_${Array.from(hash, (part) => part.toString(16).padStart(8, '0')).join('')}`;
-}
-
-function fill(template: string, values: Readonly<Record<string, string>>): string {
-  return template
-    .replace(/^--.*\n/gm, '')
-    .replace(/(?<!:):([a-z_]+)/g, (whole, name: string) => values[name] ?? whole);
 }

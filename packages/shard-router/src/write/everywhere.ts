@@ -45,7 +45,7 @@ export async function runEverywhere(
   values: readonly unknown[],
   options: EverywhereOptions,
 ): Promise<ShardOutcome[]> {
-  const names = options.only ?? [...core.shards.keys()];
+  const names = options.only ?? core.members().map(({ name }) => name);
   const running = new Semaphore(options.concurrency ?? DEFAULT_CONCURRENCY);
   const outcomes = await Promise.all(
     names.map(async (name): Promise<ShardOutcome> => {

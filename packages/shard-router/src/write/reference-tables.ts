@@ -27,7 +27,7 @@ export class ReferenceTables {
     values: readonly unknown[] = [],
     options: CallOptions = {},
   ): Promise<pg.QueryResult<Row>> {
-    const shards = [...this.#core.shards.values()];
+    const shards = this.#core.members();
     this.#turn = (this.#turn + 1) % shards.length;
     const shard = shards[this.#turn];
     if (shard === undefined)
@@ -47,7 +47,7 @@ export class ReferenceTables {
    */
   async write(text: string, values: readonly unknown[] = []): Promise<pg.QueryResult> {
     // In a fixed order: two writers then wait for each other instead of for ever.
-    const shards = [...this.#core.shards.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const shards = this.#core.members().sort((a, b) => (a.name < b.name ? -1 : 1));
     const open: { shard: string; client: pg.PoolClient }[] = [];
     const committed: string[] = [];
     let isBroken = true;

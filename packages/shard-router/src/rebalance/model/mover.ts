@@ -144,6 +144,7 @@ function factsOf(state: CutOverState, wish: MoveFacts['wish']): MoveFacts {
     source: state.shards[shardOf(state, 'source')].record,
     destination: state.shards[shardOf(state, 'destination')].record,
     unacknowledged,
+    isCopied: true,
     isCaughtUp: true,
     wish,
   };

@@ -1,0 +1,502 @@
+/**
+ * Runs one move: looks, decides, acts, and begins anew, until the move is over or somebody says stop.
+ *
+ * Nothing that matters is kept here. The journal and the shards are asked, `decideAction` says what is next, and
+ * that is done. What this object remembers between two rounds only saves questions: the records as the last
+ * effects have left them (nobody else can change them while the sessions hold the move's lock), and what this
+ * process has checked already.
+ *
+ * A fault that may pass (a lost connection, a lock that was not granted) closes the sessions and begins anew after
+ * a pause; one that will not is written into the journal and thrown. Between hold and release it never just stops:
+ * first it lets the callers go again.
+ */
+
+import { abortedError, type Clock, isShardlineError, ShardlineError, sleep } from '@shardline/core';
+import { routerErrors } from '../errors.js';
+import { unacknowledgedRouters } from '../topology/catalog.js';
+import type { Topology } from '../topology/topology.js';
+import { type ActionFacts, decideAction, type MoveAction } from './decide-action.js';
+import type { Finding } from './finding.js';
+import type { JournalStore, MoveRow } from './journal-store.js';
+import type { MoveContext } from './move-context.js';
+import { MoveSession } from './move-session.js';
+import { isEndState, isHeldIn, type MoveRole } from './move-state.js';
+import type { MoveSide, MoveWork } from './move-work.js';
+import { isPassing } from './passing-faults.js';
+import { preflightMove } from './preflight.js';
+import type { FilledMoveLimits } from './rebalancer-options.js';
+import { closeRecord, loadRecord, openRecord, type StoredRecord } from './record-store.js';
+import { advanceSequences } from './sequences.js';
+import type { ShardLink } from './shard-link.js';
+import { stepOf } from './steps/index.js';
+import { isReverseReady, prepareReverse, takeOff } from './steps/streams.js';
+import { closeOutbound, isSlotAlive } from './stream.js';
+import { streamName } from './stream-names.js';
+import { isCopied, lagBytes, readProgress, settleStream } from './stream-progress.js';
+import { setTransit, writeTransit } from './transit.js';
+import { verifyMove } from './verify-rows.js';
+
+/** What a mover is given. */
+export interface MoverOptions {
+  readonly store: JournalStore;
+  readonly catalog: ShardLink;
+  readonly source: ShardLink;
+  readonly destination: ShardLink;
+  readonly peers: { readonly source: string; readonly destination: string };
+  readonly context: MoveContext;
+  readonly limits: FilledMoveLimits;
+  readonly clock: Clock;
+  readonly loadTopology: () => Promise<Topology>;
+  readonly referenceTables: readonly { readonly schema: string; readonly name: string }[];
+  readonly signal: AbortSignal;
+  /** Whether to stay until the rollback window has ended. */
+  readonly leaveOpen: boolean;
+  readonly onProgress?: ((row: MoveRow) => void) | undefined;
+  /** For tests: called before and after each change of the journal and each effect; throwing is dying. */
+  readonly failpoint?: ((at: string) => void | Promise<void>) | undefined;
+}
+
+/** Pauses of the loop while there is nothing to do, by what is waited for. */
+const WAIT_MS = { copy: 200, stream: 100, routers: 2, barrier: 1, wish: 250 } as const;
+const FIRST_RETRY_MS = 100;
+const LONGEST_RETRY_MS = 5000;
+/** How far the destination's sequences are set ahead of the source's, which go on until the switch. */
+const SEQUENCE_MARGIN = 10_000;
+/** The journal is told of progress no more often than this. */
+const NOTE_MS = 1000;
+
+/** A process at work at one move. */
+export class Mover {
+  readonly #options: MoverOptions;
+  #row: MoveRow;
+  #sides: { source: MoveSide; destination: MoveSide } | undefined;
+  #records: { source: StoredRecord | undefined; destination: StoredRecord | undefined } | undefined;
+  #isPreflighted = false;
+  #hasAdvancedSequences = false;
+  #isReverseReady = false;
+  #isVerified = false;
+  #isSuperseded = false;
+  #heldSinceMs: number | undefined;
+  #notedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(row: MoveRow, options: MoverOptions) {
+    this.#row = row;
+    this.#options = options;
+  }
+
+  get id(): string {
+    return this.#row.id;
+  }
+
+  /** Somebody else has the move now: whatever this one does next is refused, so it stops. */
+  supersede(): void {
+    this.#isSuperseded = true;
+  }
+
+  /**
+   * Works until the move is over, or waits for an operator and is to be left.
+   *
+   * @throws ShardlineError `ABORTED` at a safe point after the signal; `MOVE_SUPERSEDED`, `MOVE_BLOCKED`,
+   * `MOVE_DIFFERS`; else what a server said.
+   */
+  async run(): Promise<MoveRow> {
+    try {
+      for (let failures = 0; ; ) {
+        try {
+          if (!(await this.#round())) return this.#row;
+          failures = 0;
+        } catch (error) {
+          this.#closeSessions();
+          if (!isPassing(error) || this.#isSuperseded) throw await this.#failed(error);
+          failures += 1;
+          await this.#note({ lastError: messageOf(error) });
+          await this.#rest(Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS));
+        }
+      }
+    } finally {
+      this.#closeSessions();
+    }
+  }
+
+  /** @returns whether there is more to do. */
+  async #round(): Promise<boolean> {
+    if (!isHeldIn(this.#row.journal.state)) {
+      this.#checkpoint();
+      this.#row = await this.#options.store.load(this.#row.id);
+    }
+    const action = await this.#decide();
+    await this.#tell(action);
+    if (action.kind === 'nothing') return false;
+    if (action.kind === 'wait' && action.for === 'wish' && this.#options.leaveOpen) return false;
+    await this.#act(action);
+    return true;
+  }
+
+  async #decide(): Promise<MoveAction> {
+    const { steering, journal } = this.#row;
+    if (steering.isPaused && mayPause(this.#row)) return { kind: 'wait', for: 'wish' };
+    const facts = await this.#facts();
+    const action = decideAction(this.#row, facts);
+    // A mover that was told to leave the window open is done here; so is one that only waits to be asked.
+    if (journal.state === 'planned' && action.kind === 'nothing') return { kind: 'nothing' };
+    return action;
+  }
+
+  async #facts(): Promise<ActionFacts> {
+    const { state } = this.#row.journal;
+    const { source, destination } = await this.#readRecords();
+    const isStreaming = destination?.hasInbound === true;
+    const isComplete =
+      isStreaming && (state === 'copying' || state === 'catching_up')
+        ? await isCopied(await this.#work())
+        : true;
+    return {
+      source,
+      destination,
+      unacknowledged: await this.#unacknowledged(),
+      isCopied: isComplete,
+      isCaughtUp:
+        state === 'catching_up' && isComplete && isStreaming ? await this.#maySwitch() : false,
+      isPreflighted: this.#isPreflighted,
+      isReverseReady: await this.#hasReverse(source),
+      hasAdvancedSequences: this.#hasAdvancedSequences,
+      isVerified: this.#isVerified || !this.#options.limits.verify,
+      wish: this.#wish(),
+    };
+  }
+
+  /** What an operator asks for, and what time asks for. */
+  #wish(): ActionFacts['wish'] {
+    const { wish, journal, rollbackLeftMs } = this.#row;
+    if (journal.state === 'reversing' && wish === undefined && (rollbackLeftMs ?? 0) <= 0) {
+      return this.#options.leaveOpen ? undefined : 'finish';
+    }
+    return wish;
+  }
+
+  async #maySwitch(): Promise<boolean> {
+    if (this.#row.steering.isCutOverHeld) return false;
+    return (await lagBytes(await this.#work())) <= this.#options.limits.switchLagBytes;
+  }
+
+  async #hasReverse(source: StoredRecord | undefined): Promise<boolean> {
+    if (this.#row.journal.state !== 'catching_up' || source === undefined)
+      return this.#isReverseReady;
+    this.#isReverseReady &&= source.hasIdleInbound;
+    this.#isReverseReady ||= await isReverseReady(await this.#work(), source);
+    return this.#isReverseReady;
+  }
+
+  async #unacknowledged(): Promise<number> {
+    const { journal, revision } = this.#row;
+    if (!['fencing', 'cleaning', 'rollback_fencing', 'rollback_cleaning'].includes(journal.state)) {
+      return 0;
+    }
+    return (await unacknowledgedRouters(this.#options.catalog.primary, revision)).length;
+  }
+
+  async #readRecords(): Promise<{
+    source: StoredRecord | undefined;
+    destination: StoredRecord | undefined;
+  }> {
+    const { state } = this.#row.journal;
+    if (state === 'planned' || state === 'preflight') {
+      return { source: undefined, destination: undefined };
+    }
+    if (this.#records === undefined || !isHeldIn(state)) {
+      const work = await this.#work();
+      const [source, destination] = await Promise.all([
+        loadRecord(work.source.session, this.#row.id),
+        loadRecord(work.destination.session, this.#row.id),
+      ]);
+      const isLost =
+        (state === 'copying' || state === 'catching_up') &&
+        destination?.hasInbound === true &&
+        !(await isSlotAlive(work.source, streamName(this.#row.id, 'destination')));
+      this.#records = { source, destination: isLost ? lost(destination) : destination };
+    }
+    return this.#records;
+  }
+
+  async #act(action: MoveAction): Promise<void> {
+    switch (action.kind) {
+      case 'advance':
+        return this.#advance(action.to);
+      case 'effect': {
+        await this.#at(`before ${action.effect.kind} on ${action.on}`);
+        const step = stepOf(action.effect.kind);
+        const record = await step.run(await this.#work(), action.on, action.effect);
+        await this.#at(`after ${action.effect.kind} on ${action.on}`);
+        this.#remember(action.on, record);
+        return;
+      }
+      case 'wait':
+        return this.#wait(action.for);
+      case 'nothing':
+        return;
+      default:
+        await this.#at(`before ${action.kind}`);
+        await this.#chore(action);
+        this.#records = undefined;
+        await this.#at(`after ${action.kind}`);
+    }
+  }
+
+  async #chore(chore: Exclude<MoveAction, { kind: 'advance' | 'effect' | 'wait' | 'nothing' }>) {
+    switch (chore.kind) {
+      case 'preflight':
+        return this.#preflight();
+      case 'open-records':
+        return this.#openRecords();
+      case 'enter-transit':
+      case 'leave-transit':
+        await setTransit(this.#options.store, { row: this.#row }, chore.kind === 'enter-transit');
+        return;
+      case 'write-transit':
+        return writeTransit(await this.#work(), chore.on, await this.#options.loadTopology());
+      case 'prepare-reverse': {
+        const work = await this.#work();
+        if (this.#records?.source?.hasIdleInbound) {
+          await takeOff(work, 'source', this.#records.source);
+        }
+        return prepareReverse(work);
+      }
+      case 'drop-reverse':
+        return takeOff(await this.#work(), 'source', this.#records?.source as StoredRecord);
+      case 'advance-sequences':
+        await advanceSequences(this.#options.context, SEQUENCE_MARGIN);
+        this.#hasAdvancedSequences = true;
+        return;
+      case 'verify':
+        return this.#verify();
+      case 'close-outbound':
+        return closeOutbound(await this.#work(), chore.into);
+      case 'tidy':
+        return this.#tidy();
+    }
+  }
+
+  async #advance(to: MoveRow['journal']['state']): Promise<void> {
+    await this.#at(`before ${to}`);
+    const wasHeld = isHeldIn(this.#row.journal.state);
+    this.#row = await this.#options.store.advance(this.#row, to);
+    await this.#at(`after ${to}`);
+    const isHeld = isHeldIn(to);
+    if (!wasHeld && isHeld) this.#heldSinceMs = this.#options.clock.monotonicMs();
+    if (wasHeld && !isHeld) await this.#released();
+    if (to === 'reversing') await this.#note({ rollbackMs: this.#options.limits.rollbackWindowMs });
+    this.#options.onProgress?.(this.#row);
+  }
+
+  async #released(): Promise<void> {
+    if (this.#heldSinceMs !== undefined) {
+      await this.#note({ pauseMs: this.#options.clock.monotonicMs() - this.#heldSinceMs });
+    }
+    this.#heldSinceMs = undefined;
+  }
+
+  async #wait(what: keyof typeof WAIT_MS): Promise<void> {
+    if (what === 'barrier') this.#records = undefined;
+    await this.#rest(WAIT_MS[what]);
+  }
+
+  async #preflight(): Promise<void> {
+    const { context, peers, referenceTables } = this.#options;
+    const findings = await preflightMove(context, { reverse: true, peers, referenceTables });
+    const blockers = findings.filter(({ severity }) => severity === 'blocker');
+    if (blockers.length > 0) throw blockedError(this.#row.id, blockers);
+    this.#isPreflighted = true;
+  }
+
+  async #openRecords(): Promise<void> {
+    const { source, destination } = await this.#work();
+    const { id, keyspace, slots, journal } = this.#row;
+    await Promise.all(
+      [source, destination].map((side) =>
+        openRecord(
+          side.session,
+          {
+            id,
+            keyspace,
+            slots,
+            shard: side.shard,
+            otherShard: side === source ? destination.shard : source.shard,
+          },
+          journal.generation,
+        ),
+      ),
+    );
+  }
+
+  async #verify(): Promise<void> {
+    const work = await this.#work();
+    const { differences } = await verifyMove(this.#options.context, {
+      signal: this.#options.signal,
+      settle: () => settleStream(work),
+      onChunk: async () => this.#checkpoint(),
+    });
+    if (differences.length > 0) throw differsError(this.#row.id, differences);
+    this.#isVerified = true;
+    await this.#note({ isVerified: true });
+  }
+
+  async #tidy(): Promise<void> {
+    const { source, destination } = await this.#work();
+    const { id, journal } = this.#row;
+    await Promise.all(
+      [source, destination].map(({ session }) => closeRecord(session, id, journal.generation)),
+    );
+    await this.#options.store.tidied(this.#row);
+  }
+
+  async #work(): Promise<MoveWork> {
+    this.#sides ??= await this.#openSides();
+    const { context, limits } = this.#options;
+    return {
+      row: this.#row,
+      context,
+      limits,
+      ...this.#sides,
+      checkpoint: async () => this.#checkpoint(),
+    };
+  }
+
+  async #openSides(): Promise<{ source: MoveSide; destination: MoveSide }> {
+    const opened = await Promise.allSettled([
+      this.#openSide('source'),
+      this.#openSide('destination'),
+    ]);
+    const [source, destination] = opened;
+    if (source.status === 'fulfilled' && destination.status === 'fulfilled') {
+      return { source: source.value, destination: destination.value };
+    }
+    for (const side of opened) if (side.status === 'fulfilled') side.value.session.close();
+    throw opened.find((side) => side.status === 'rejected')?.reason;
+  }
+
+  async #openSide(role: MoveRole): Promise<MoveSide> {
+    const { id, journal } = this.#row;
+    const session = await MoveSession.open(this.#options[role], id, journal.generation);
+    try {
+      const { rows } = await session.query<{ version: number }>(
+        "SELECT current_setting('server_version_num')::integer / 10000 AS version",
+      );
+      return {
+        role,
+        shard: journal[role],
+        session,
+        version: rows[0]?.version ?? 0,
+        peerAddress: this.#options.peers[role],
+      };
+    } catch (error) {
+      session.close();
+      throw error;
+    }
+  }
+
+  #closeSessions(): void {
+    this.#sides?.source.session.close();
+    this.#sides?.destination.session.close();
+    this.#sides = undefined;
+    this.#records = undefined;
+  }
+
+  #remember(on: MoveRole, record: StoredRecord): void {
+    if (this.#records !== undefined) this.#records = { ...this.#records, [on]: record };
+  }
+
+  /** Where the work may be given up: nothing is half done, and nobody waits. */
+  #checkpoint(): void {
+    if (this.#isSuperseded) {
+      throw new ShardlineError(
+        routerErrors.MOVE_SUPERSEDED,
+        `Another process has taken move '${this.#row.id}' over.`,
+      );
+    }
+    const { signal } = this.#options;
+    if (signal.aborted && !isHeldIn(this.#row.journal.state)) {
+      throw abortedError(`Move '${this.#row.id}'`, signal.reason);
+    }
+  }
+
+  async #rest(delayMs: number): Promise<void> {
+    const isHeld = isHeldIn(this.#row.journal.state);
+    await sleep(delayMs, {
+      signal: isHeld ? undefined : this.#options.signal,
+      clock: this.#options.clock,
+      doing: `Move '${this.#row.id}'`,
+    });
+  }
+
+  async #tell(action: MoveAction): Promise<void> {
+    const { clock, onProgress, store } = this.#options;
+    if (isHeldIn(this.#row.journal.state)) return;
+    if (clock.monotonicMs() - this.#notedAtMs < NOTE_MS) return;
+    this.#notedAtMs = clock.monotonicMs();
+    const waitingFor = action.kind === 'wait' ? WAITING[action.for] : null;
+    const progress = this.#sides === undefined ? undefined : await readProgress(await this.#work());
+    await store.note(this.#row, { waitingFor, ...(progress === undefined ? {} : { progress }) });
+    onProgress?.({ ...this.#row, progress, waitingFor: waitingFor ?? undefined });
+  }
+
+  async #note(facts: Parameters<JournalStore['note']>[1]): Promise<void> {
+    await this.#options.store.note(this.#row, facts).catch((error: unknown) => {
+      // Nothing is decided by it; if the catalog is away, the next round finds that out.
+      if (!isPassing(error)) throw error;
+    });
+  }
+
+  async #failed(error: unknown): Promise<unknown> {
+    if (isShardlineError(error, 'MOVE_SUPERSEDED') || this.#options.signal.aborted) return error;
+    await this.#note({ lastError: messageOf(error) });
+    return error;
+  }
+
+  async #at(point: string): Promise<void> {
+    await this.#options.failpoint?.(point);
+  }
+}
+
+const WAITING: Record<keyof typeof WAIT_MS, string> = {
+  copy: 'The rows that were there at the beginning are being copied.',
+  stream: 'The destination is catching up.',
+  routers: 'Routers have yet to acknowledge what the catalog says.',
+  barrier: 'The last writes are on their way to the destination.',
+  wish: 'The switch is made; the move can be rolled back or finished.',
+};
+
+/** A stream whose slot is gone is none: what it would have brought is lost, and the copy begins anew. */
+function lost(record: StoredRecord): StoredRecord {
+  return { ...record, hasInbound: false, generation: -1 };
+}
+
+function mayPause({ journal }: MoveRow): boolean {
+  return !isHeldIn(journal.state) && !isEndState(journal.state);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function blockedError(move: string, blockers: readonly Finding[]): ShardlineError {
+  const lines = blockers.map(
+    ({ code, shard, message, remedy }) => `\n  - ${code} on ${shard}: ${message} ${remedy}`,
+  );
+  return new ShardlineError(
+    routerErrors.MOVE_BLOCKED,
+    `Move '${move}' must not begin:${lines.join('')}\n`,
+    { details: { move, findings: blockers } },
+  );
+}
+
+function differsError(
+  move: string,
+  differences: readonly { readonly table: string; readonly key: string }[],
+): ShardlineError {
+  const named = differences.slice(0, 10).map(({ table, key }) => `${table} ${key}`);
+  return new ShardlineError(
+    routerErrors.MOVE_DIFFERS,
+    `Move '${move}' has ${differences.length} rows that differ between source and destination: ${named.join(', ')}.`,
+    { details: { move, differences } },
+  );
+}

@@ -1,0 +1,445 @@
+/**
+ * Opens a rebalancer: the public face over journal, plan and coordinator.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { type Clock, ShardlineError, systemClock } from '@shardline/core';
+import { routerErrors } from '../errors.js';
+import { Keyspace } from '../keyspace.js';
+import { installShard } from '../shard/install.js';
+import { loadCatalog, migrateCatalog } from '../topology/catalog.js';
+import { migrateShard } from '../topology/ownership.js';
+import { parseSlots } from '../topology/slot-set.js';
+import type { Topology } from '../topology/topology.js';
+import { beginPlan, endPlan, newId } from './begin-plan.js';
+import { Coordinator, type RunOptions } from './coordinator.js';
+import { describePlan } from './describe-plan.js';
+import type { Finding } from './finding.js';
+import { inForeignKeyOrder } from './foreign-key-order.js';
+import { type JournalPool, JournalStore, type MoveRow, type MoveWish } from './journal-store.js';
+import { measureSize } from './measure-size.js';
+import type { MoveContext } from './move-context.js';
+import { mayAbort, mayFollow } from './move-state.js';
+import { moveStatus } from './move-status.js';
+import type { MoverOptions } from './mover.js';
+import type { PlacementChange } from './placement-change.js';
+import type { RebalancePlan } from './plan.js';
+import { planChange } from './plan-change.js';
+import { preflightMove, sortFindings } from './preflight.js';
+import { readRouters, readStatus } from './read-status.js';
+import type {
+  ApplyOptions,
+  PlanCheck,
+  PlannedStep,
+  RebalanceReport,
+  Rebalancer,
+  VerifyReport,
+  WorkOptions,
+} from './rebalancer.js';
+import {
+  type FilledRebalancerOptions,
+  fillRebalancerOptions,
+  type RebalancerOptions,
+} from './rebalancer-options.js';
+import { checkSeal } from './seal.js';
+import { ShardLink } from './shard-link.js';
+import type { MoveStatus, MoveSteering, RebalanceStatus, RouterStatus } from './status.js';
+import { findForeignRows, verifyMove } from './verify-rows.js';
+
+/** What a test may put in the place of the world. */
+export interface RebalancerInternals {
+  readonly clock?: Clock;
+  readonly failpoint?: MoverOptions['failpoint'];
+}
+
+/**
+ * Opens a rebalancer, and brings the catalog's schema up to date. Needs roles that own the tables and may create
+ * publications, subscriptions and roles on every shard.
+ *
+ * @throws ShardlineError `CONFIG_INVALID` with every fault; `CATALOG_TOO_NEW`.
+ *
+ * @example
+ * ```ts
+ * import { openRebalancer } from '@shardline/shard-router/rebalance';
+ *
+ * await using rebalancer = await openRebalancer({
+ *   catalog: { primary: 'postgres://owner@catalog/shardline' },
+ *   shards: {
+ *     a: { location: { primary: 'postgres://owner@db-1/betting' } },
+ *     b: { location: { primary: 'postgres://owner@db-2/betting' } },
+ *   },
+ *   keyspaces: { users: { keyType: 'bigint', tables: { users: 'user_id' } } },
+ * });
+ * const plan = await rebalancer.plan({ kind: 'add', shard: 'b' });
+ * await rebalancer.apply(plan);
+ * ```
+ */
+export async function openRebalancer(
+  options: RebalancerOptions,
+  internals: RebalancerInternals = {},
+): Promise<PostgresRebalancer> {
+  const filled = fillRebalancerOptions(options);
+  const rebalancer = new PostgresRebalancer(filled, internals);
+  try {
+    await rebalancer.migrate();
+    return rebalancer;
+  } catch (error) {
+    await rebalancer.close();
+    throw error;
+  }
+}
+
+class PostgresRebalancer implements Omit<Rebalancer, 'repair' | 'doctor' | 'distribution'> {
+  readonly #options: FilledRebalancerOptions;
+  readonly #internals: RebalancerInternals;
+  readonly #catalog: ShardLink;
+  readonly #shards: ReadonlyMap<string, ShardLink>;
+  readonly #store: JournalStore;
+  readonly #coordinator: Coordinator;
+  readonly #closing = new AbortController();
+  #closed: Promise<void> | undefined;
+
+  constructor(options: FilledRebalancerOptions, internals: RebalancerInternals) {
+    this.#options = options;
+    this.#internals = internals;
+    this.#catalog = new ShardLink('catalog', options.catalog);
+    this.#shards = new Map(
+      [...options.shards].map(([name, { location }]) => [name, new ShardLink(name, location)]),
+    );
+    this.#store = new JournalStore(this.#catalog as JournalPool, {
+      token: randomUUID(),
+      name: options.name,
+      leaseMs: options.leaseMs,
+    });
+    this.#coordinator = new Coordinator({
+      store: this.#store,
+      parallelMoves: options.limits.parallelMoves,
+      clock: internals.clock ?? systemClock,
+      moverOptions: (row) => this.#moverOptions(row),
+    });
+  }
+
+  /** @internal */
+  async migrate(): Promise<void> {
+    await this.#catalog.withConnection((client) => migrateCatalog(client));
+  }
+
+  async plan(change: PlacementChange): Promise<RebalancePlan> {
+    const topology = await this.#topology();
+    const measures = await measureSize(topology, (name) => this.#shards.get(name), this.#options);
+    return planChange(change, { id: newId(), nowMs: Date.now(), topology, measures });
+  }
+
+  async check(plan: RebalancePlan): Promise<PlanCheck> {
+    checkSeal(plan);
+    const topology = await this.#topology();
+    if ((await this.#store.ofPlan(plan.id)).length === 0 && topology.epoch !== plan.fromEpoch) {
+      return { outcome: 'stale', planEpoch: plan.fromEpoch, epoch: topology.epoch };
+    }
+    if (plan.moves.length === 0) return { outcome: 'nothing-to-do' };
+    const findings: Finding[] = [];
+    for (const { keyspace, source, destination, slots } of plan.moves) {
+      const definition = topology.keyspace(keyspace).keyspace;
+      const context = await this.#context({
+        keyspace,
+        source,
+        destination,
+        slots: parseSlots(slots, definition.slots),
+      });
+      findings.push(...(await preflightMove(context, this.#preflight(source, destination))));
+    }
+    const all = sortFindings(unique(findings));
+    const isBlocked = all.some(({ severity }) => severity === 'blocker');
+    return { outcome: isBlocked ? 'blocked' : 'applicable', findings: all };
+  }
+
+  async describe(plan: RebalancePlan): Promise<readonly PlannedStep[]> {
+    checkSeal(plan);
+    return describePlan(plan, this.#options);
+  }
+
+  async apply(plan: RebalancePlan, options: ApplyOptions = {}): Promise<RebalanceReport> {
+    await this.#catalog.withConnection((client) =>
+      beginPlan(client, this.#store, plan, options.holdCutOver === true),
+    );
+    const topology = await this.#topology();
+    for (const name of new Set(plan.moves.map(({ destination }) => destination))) {
+      const isOwner = [...topology.keyspaces.values()].some(
+        (keyspace) => keyspace.slotsOf(name).length > 0,
+      );
+      if (!isOwner) await this.prepareShard(name, options);
+    }
+    const moves = await this.#store.ofPlan(plan.id);
+    await this.#coordinator.runAll(
+      moves.filter(({ isTidied }) => !isTidied),
+      this.#run(options),
+    );
+    return this.#finishPlan(plan);
+  }
+
+  async resume(options: ApplyOptions & { readonly move?: string } = {}): Promise<RebalanceReport> {
+    const open =
+      options.move === undefined
+        ? await this.#store.open()
+        : [await this.#store.load((await this.#resolve(options.move)).id)];
+    if (options.holdCutOver !== undefined) {
+      for (const { id } of open) {
+        await this.#store.ask(id, { isCutOverHeld: options.holdCutOver });
+      }
+    }
+    await this.#coordinator.runAll(
+      open.filter(({ isTidied }) => !isTidied),
+      this.#run(options),
+    );
+    const plans = [...new Set(open.map(({ plan }) => plan))];
+    const reports = [];
+    for (const id of plans) reports.push(await this.#finishPlan(await this.#loadPlan(id)));
+    return {
+      planId: plans.length === 1 ? plans[0] : undefined,
+      moves: reports.flatMap(({ moves }) => moves),
+      epoch: (await this.#topology()).epoch,
+    };
+  }
+
+  async status(): Promise<RebalanceStatus> {
+    return readStatus(this.#catalog, this.#store, this.#shards);
+  }
+
+  async move(id: string): Promise<MoveStatus | undefined> {
+    const row =
+      id === 'last'
+        ? await this.#store.newest()
+        : await this.#store.load(id).catch((error: unknown) => {
+            if ((error as { code?: string }).code === 'MOVE_UNKNOWN') return undefined;
+            throw error;
+          });
+    return row === undefined ? undefined : moveStatus(row);
+  }
+
+  async steer(move: string, steering: Partial<MoveSteering>): Promise<MoveStatus> {
+    const { id } = await this.#resolve(move);
+    return moveStatus(await this.#store.ask(id, steering));
+  }
+
+  async abort(move: string, options: WorkOptions = {}): Promise<MoveStatus> {
+    return this.#wish(move, 'abort', options, ({ journal }) => mayAbort(journal.state));
+  }
+
+  async rollback(move: string, options: WorkOptions = {}): Promise<MoveStatus> {
+    return this.#wish(
+      move,
+      'roll-back',
+      options,
+      ({ journal }) =>
+        mayFollow(journal.state, 'rollback_fencing') || journal.state === 'committed',
+    );
+  }
+
+  async finish(move: string, options: WorkOptions = {}): Promise<MoveStatus> {
+    return this.#wish(
+      move,
+      'finish',
+      options,
+      ({ journal }) => mayFollow(journal.state, 'cleaning') || journal.state === 'committed',
+    );
+  }
+
+  async verify(options: WorkOptions & { readonly move?: string } = {}): Promise<VerifyReport> {
+    if (options.move === undefined) return this.#findForeignRows();
+    const row = await this.#resolve(options.move);
+    const outcome = await verifyMove(await this.#contextOf(row), { signal: options.signal });
+    return {
+      moveId: row.id,
+      slotsCompared: outcome.slotsCompared,
+      rowsCompared: outcome.rowsCompared,
+      differences: outcome.differences,
+      foreignRows: [],
+      isComplete: outcome.slotsCompared === row.slots.length,
+    };
+  }
+
+  async routers(): Promise<readonly RouterStatus[]> {
+    return readRouters(this.#catalog.primary);
+  }
+
+  async prepareShard(shard: string, _options: WorkOptions = {}): Promise<void> {
+    const link = this.#link(shard);
+    const topology = await this.#topology();
+    await link.withConnection((client) =>
+      installShard(client, shard, topology, this.#options.keyspaces),
+    );
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort();
+    await this.#coordinator.idle();
+    await Promise.all([this.#catalog, ...this.#shards.values()].map((link) => link.close()));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #wish(
+    move: string,
+    wish: MoveWish,
+    options: WorkOptions,
+    isPossible: (row: MoveRow) => boolean,
+  ): Promise<MoveStatus> {
+    const row = await this.#resolve(move);
+    if (row.wish !== wish && !isPossible(row)) {
+      throw new ShardlineError(
+        routerErrors.MOVE_STATE,
+        `Move '${row.id}' is ${row.journal.state}; '${wish}' is not possible there.`,
+        { details: { move: row.id, state: row.journal.state } },
+      );
+    }
+    await this.#store.ask(row.id, { wish });
+    return moveStatus(await this.#coordinator.settle(row.id, this.#run(options)));
+  }
+
+  async #finishPlan(plan: RebalancePlan): Promise<RebalanceReport> {
+    const moves = await this.#store.ofPlan(plan.id);
+    const isSwitched = ({ journal }: MoveRow) =>
+      ['reversing', 'cleaning', 'done'].includes(journal.state);
+    if (moves.every(isSwitched)) {
+      const isOver = moves.every(({ isTidied }) => isTidied);
+      await this.#catalog.withConnection((client) => endPlan(client, plan, isOver));
+    }
+    return {
+      planId: plan.id,
+      moves: moves.map((row) => moveStatus(row)),
+      epoch: (await this.#topology()).epoch,
+    };
+  }
+
+  async #findForeignRows(): Promise<VerifyReport> {
+    const topology = await this.#topology();
+    const foreignRows = [];
+    for (const [name, { tables }] of this.#options.keyspaces) {
+      const keyspace = topology.keyspace(name);
+      for (const { name: shard } of topology.shards) {
+        const link = this.#shards.get(shard);
+        if (link === undefined) continue;
+        const mayBeHere = [...keyspace.slotsOf(shard), ...keyspace.transitSlots(shard)];
+        foreignRows.push(
+          ...(await findForeignRows(link, new Keyspace(keyspace.keyspace), tables, mayBeHere)),
+        );
+      }
+    }
+    return {
+      moveId: undefined,
+      slotsCompared: 0,
+      rowsCompared: 0,
+      differences: [],
+      foreignRows,
+      isComplete: true,
+    };
+  }
+
+  async #resolve(move: string): Promise<MoveRow> {
+    const row = move === 'last' ? await this.#store.newest() : await this.#store.load(move);
+    if (row !== undefined) return row;
+    throw new ShardlineError(routerErrors.MOVE_UNKNOWN, 'There is no move yet.');
+  }
+
+  async #loadPlan(id: string): Promise<RebalancePlan> {
+    const { rows } = await this.#catalog.query<{ body: RebalancePlan }>(
+      'SELECT body FROM shardline.plan WHERE id = $1',
+      [id],
+    );
+    return (rows[0] as { body: RebalancePlan }).body;
+  }
+
+  async #moverOptions(
+    row: MoveRow,
+  ): Promise<Omit<MoverOptions, 'signal' | 'leaveOpen' | 'onProgress'>> {
+    const { source, destination } = row.journal;
+    const links = { source: this.#link(source), destination: this.#link(destination) };
+    for (const link of Object.values(links)) {
+      await link.withConnection((client) => migrateShard(client));
+    }
+    return {
+      store: this.#store,
+      catalog: this.#catalog,
+      ...links,
+      context: await this.#contextOf(row),
+      peers: this.#preflight(source, destination).peers,
+      referenceTables: this.#options.referenceTables,
+      limits: this.#options.limits,
+      clock: this.#internals.clock ?? systemClock,
+      loadTopology: () => this.#topology(),
+      failpoint: this.#internals.failpoint,
+    };
+  }
+
+  #contextOf({ keyspace, journal, slots }: MoveRow): Promise<MoveContext> {
+    const { source, destination } = journal;
+    return this.#context({ keyspace, source, destination, slots });
+  }
+
+  async #context(move: {
+    readonly keyspace: string;
+    readonly source: string;
+    readonly destination: string;
+    readonly slots: readonly number[];
+  }): Promise<MoveContext> {
+    const topology = await this.#topology();
+    const source = this.#link(move.source);
+    const tables = this.#options.keyspaces.get(move.keyspace)?.tables ?? [];
+    return {
+      keyspace: new Keyspace(topology.keyspace(move.keyspace).keyspace),
+      tables: await inForeignKeyOrder(source, tables),
+      slots: move.slots,
+      source,
+      destination: this.#link(move.destination),
+    };
+  }
+
+  #preflight(source: string, destination: string) {
+    const addressOf = (shard: string) => this.#options.shards.get(shard)?.peerAddress ?? '';
+    return {
+      reverse: true as const,
+      peers: { source: addressOf(source), destination: addressOf(destination) },
+      referenceTables: this.#options.referenceTables,
+    };
+  }
+
+  #run({ signal, onProgress, leaveOpen = false }: ApplyOptions): RunOptions {
+    const closing = this.#closing.signal;
+    return {
+      signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
+      leaveOpen,
+      onProgress: onProgress === undefined ? undefined : (row) => onProgress(moveStatus(row)),
+    };
+  }
+
+  #link(shard: string): ShardLink {
+    const link = this.#shards.get(shard);
+    if (link !== undefined) return link;
+    throw new ShardlineError(
+      routerErrors.SHARD_MISSING,
+      `The rebalancer has no settings for shard '${shard}'.`,
+      { details: { shard } },
+    );
+  }
+
+  async #topology(): Promise<Topology> {
+    const state = await this.#catalog.withConnection((client) => loadCatalog(client));
+    if (state !== undefined) return state.topology;
+    throw new ShardlineError(routerErrors.CATALOG_MISSING, 'The catalog holds no topology yet.', {
+      remedy: 'Publish the first one with `bootstrap`.',
+    });
+  }
+}
+
+function unique(findings: readonly Finding[]): Finding[] {
+  const keyOf = ({ code, shard, subject, message }: Finding) =>
+    `${code}\0${shard}\0${subject}\0${message}`;
+  return [...new Map(findings.map((finding) => [keyOf(finding), finding])).values()];
+}

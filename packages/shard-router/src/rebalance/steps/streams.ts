@@ -1,0 +1,164 @@
+import { quoteIdentifier } from '@shardline/core';
+import { cleanRows } from '../clean-rows.js';
+import type { MoveRole } from '../move-state.js';
+import { type MoveWork, otherRole } from '../move-work.js';
+import { loadRecord, runEffect, type StoredRecord, withGeneration } from '../record-store.js';
+import type { ShardEffect } from '../shard-record.js';
+import {
+  closeOutbound,
+  createSubscription,
+  dropSubscription,
+  isSlotAlive,
+  openOutbound,
+  skipToNow,
+} from '../stream.js';
+import { streamName } from '../stream-names.js';
+import type { Step } from './step.js';
+
+type CreateInbound = ShardEffect & { kind: 'create-inbound' };
+
+/** Begins a stream: of everything, with the rows that are there first, or of what comes from now on. */
+export const createInbound: Step<CreateInbound> = {
+  kind: 'create-inbound',
+  precondition: 'a shard that owns the slots is never copied onto',
+  undo: 'drop-inbound',
+  run: async (work, on, effect) => {
+    const { session } = work[on];
+    const { id, journal } = work.row;
+    const known = await loadRecord(session, id);
+    if (known?.hasInbound && (await isFed(work, on))) {
+      return runEffect(session, id, effect, journal.generation, () => []);
+    }
+    if (known?.hasIdleInbound && (await isFed(work, on))) return wake(work, on, effect);
+    if (known?.hasInbound || known?.hasIdleInbound) await takeOff(work, on, known);
+    if (effect.copies && known?.hasForeignRows) await empty(work, on);
+    const conninfo = await openOutbound(work, on);
+    const statement = await createSubscription(work, on, conninfo, {
+      copies: effect.copies,
+      isEnabled: true,
+    });
+    return runEffect(session, id, effect, journal.generation, () => [statement]);
+  },
+  describe: ({ move, tables, source, destination }, on) => {
+    const name = quoteIdentifier(streamName(move, on));
+    const feeder = on === 'destination' ? source : destination;
+    return {
+      description:
+        on === 'destination'
+          ? `copy the rows of the moved slots from ${feeder} and keep them up to date`
+          : `feed back what is written on ${feeder} from now on`,
+      sql: [
+        `CREATE ROLE ${name} LOGIN REPLICATION -- on ${feeder}; password left out`,
+        `CREATE PUBLICATION ${name} FOR TABLE ${tables.join(', ')} -- on ${feeder}; rows of the moved slots`,
+        `SELECT pg_create_logical_replication_slot('${streamName(move, on)}', 'pgoutput') -- on ${feeder}`,
+        `CREATE SUBSCRIPTION ${name} PUBLICATION ${name} -- connection left out`,
+      ],
+      locks: undefined,
+    };
+  },
+};
+
+export const dropInbound: Step<ShardEffect & { kind: 'drop-inbound' }> = {
+  kind: 'drop-inbound',
+  precondition:
+    'none: it is sent even where there is nothing to drop, so that no late stream can begin',
+  undo: undefined,
+  run: async (work, on, effect) => {
+    const { session } = work[on];
+    const { id, journal } = work.row;
+    const known = await loadRecord(session, id);
+    const exists = known?.hasInbound || known?.hasIdleInbound;
+    return runEffect(session, id, effect, journal.generation, () =>
+      exists ? [...dropSubscription(id, on), idle(id, false)] : [],
+    );
+  },
+  describe: ({ move }, on) => ({
+    description: 'end the stream',
+    sql: dropSubscription(move, on),
+    locks: undefined,
+  }),
+};
+
+/**
+ * Makes the reverse stream ready before the pause: everything stands and nothing runs. In the pause it is only
+ * switched on.
+ */
+export async function prepareReverse(work: MoveWork): Promise<void> {
+  const conninfo = await openOutbound(work, 'source');
+  const statement = await createSubscription(work, 'source', conninfo, {
+    copies: false,
+    isEnabled: false,
+  });
+  const { session } = work.source;
+  const { id, journal } = work.row;
+  await withGeneration(session, id, journal.generation, async () => {
+    await session.query(statement);
+    await session.query(idle(id, true));
+  });
+}
+
+/** Whether the reverse stream has been made ready and can still be used. */
+export async function isReverseReady(work: MoveWork, source: StoredRecord): Promise<boolean> {
+  return (source.hasIdleInbound || source.hasInbound) && (await isFed(work, 'source'));
+}
+
+/** Takes a stream off that cannot be used any more, with everything that fed it. */
+export async function takeOff(
+  work: MoveWork,
+  on: MoveRole,
+  known: Pick<StoredRecord, 'hasInbound' | 'hasIdleInbound'>,
+): Promise<void> {
+  const { session } = work[on];
+  const { id, journal } = work.row;
+  await withGeneration(session, id, journal.generation, async () => {
+    if (known.hasInbound || known.hasIdleInbound) {
+      for (const statement of dropSubscription(id, on)) await session.query(statement);
+    }
+    await session.query(
+      'UPDATE shardline.move_record SET has_inbound = false, has_idle_inbound = false WHERE move = $1',
+      [id],
+    );
+  });
+  await closeOutbound(work, on);
+}
+
+/** Switches on what stands ready. */
+async function wake(work: MoveWork, on: MoveRole, effect: CreateInbound): Promise<StoredRecord> {
+  const { session } = work[on];
+  const { id, journal } = work.row;
+  const name = streamName(id, on);
+  if (Math.min(work.source.version, work.destination.version) < 16) {
+    await skipToNow(work[otherRole(on)], name);
+  }
+  return runEffect(session, id, effect, journal.generation, () => [
+    `ALTER SUBSCRIPTION ${quoteIdentifier(name)} ENABLE`,
+    idle(id, false),
+  ]);
+}
+
+/** A copy begins on empty ground: what an earlier one has left would be in its way. */
+async function empty(work: MoveWork, on: MoveRole): Promise<void> {
+  const { session } = work[on];
+  const { id, journal } = work.row;
+  await withGeneration(session, id, journal.generation, async () => {
+    await session.query('DELETE FROM shardline.move_barrier WHERE move = $1', [id]);
+  });
+  await cleanRows(session, {
+    move: id,
+    generation: journal.generation,
+    keyspace: work.context.keyspace,
+    tables: work.context.tables,
+    slots: work.row.slots,
+    batchRows: work.limits.cleanBatchRows,
+    pause: work.checkpoint,
+  });
+}
+
+function isFed(work: MoveWork, on: MoveRole): Promise<boolean> {
+  return isSlotAlive(work[otherRole(on)], streamName(work.row.id, on));
+}
+
+function idle(move: string, isIdle: boolean): string {
+  // The id is of letters and digits only.
+  return `UPDATE shardline.move_record SET has_idle_inbound = ${isIdle} WHERE move = '${move}'`;
+}

@@ -1,0 +1,80 @@
+/** How far a stream is: copied, caught up, settled. Asked of the servers, never remembered. */
+
+import { sleep } from '@shardline/core';
+import type { MoveWork } from './move-work.js';
+import copyProgressSql from './sql/copy-progress.sql';
+import type { MoveProgress } from './status.js';
+import { streamName } from './stream-names.js';
+
+const SETTLE_POLL_MS = 5;
+
+interface CopyState {
+  readonly tables: number;
+  readonly ready: number;
+  readonly copiedBytes: number;
+  readonly runningBytes: number;
+  readonly runningRows: number;
+}
+
+/** Whether the rows that were there at the beginning are all on the destination. */
+export async function isCopied(work: MoveWork): Promise<boolean> {
+  const { tables, ready } = await copyState(work);
+  return tables > 0 && ready === tables;
+}
+
+/** How far the destination is behind the source, in bytes of WAL. */
+export async function lagBytes(work: MoveWork): Promise<number> {
+  const { rows } = await work.source.session.query<{ bytes: number | null }>(
+    `SELECT (pg_catalog.pg_current_wal_lsn() - confirmed_flush_lsn)::float8 AS bytes
+     FROM pg_catalog.pg_replication_slots WHERE slot_name = $1`,
+    [streamName(work.row.id, 'destination')],
+  );
+  return rows[0]?.bytes ?? Number.POSITIVE_INFINITY;
+}
+
+/**
+ * Waits until everything that was committed on the source before the call is on the destination: a mark is
+ * written and waited for. It is no barrier, since writers go on behind it, and is told from one by its number.
+ */
+export async function settleStream(work: MoveWork): Promise<void> {
+  const { id } = work.row;
+  const { rows } = await work.source.session.query<{ generation: string }>(
+    `INSERT INTO shardline.move_barrier (move, generation, written_by)
+     SELECT $1, coalesce(min(generation) FILTER (WHERE generation < 0), 0) - 1, $2
+     FROM shardline.move_barrier WHERE move = $1 RETURNING generation::text`,
+    [id, work.source.shard],
+  );
+  const mark = rows[0]?.generation;
+  for (;;) {
+    const { rowCount } = await work.destination.session.query(
+      'SELECT 1 FROM shardline.move_barrier WHERE move = $1 AND generation = $2',
+      [id, mark],
+    );
+    if (rowCount === 1) return;
+    await work.checkpoint();
+    await sleep(SETTLE_POLL_MS, { doing: 'Waiting for the stream' });
+  }
+}
+
+/** What `status` shows of it. */
+export async function readProgress(work: MoveWork): Promise<MoveProgress> {
+  const { copiedBytes, runningBytes, runningRows } = await copyState(work);
+  const lag = await lagBytes(work);
+  const copied = copiedBytes + runningBytes;
+  return {
+    copiedBytes: copied,
+    totalBytes: copied,
+    copiedRows: runningRows,
+    totalRows: runningRows,
+    isEstimated: true,
+    secondsLeft: undefined,
+    lagBytes: Number.isFinite(lag) ? lag : undefined,
+  };
+}
+
+async function copyState(work: MoveWork): Promise<CopyState> {
+  const { rows } = await work.destination.session.query<CopyState>(copyProgressSql, [
+    streamName(work.row.id, 'destination'),
+  ]);
+  return rows[0] ?? { tables: 0, ready: 0, copiedBytes: 0, runningBytes: 0, runningRows: 0 };
+}

@@ -60,6 +60,8 @@ export function bettingConfig(servers: BettingServers) {
         id: 'entry_id',
         schema: LedgerEntry,
       },
+      friendships: { table: 'friendships', keyspace: 'users', key: 'user_id', id: 'friend_id' },
+      inbox: { table: 'notifications', keyspace: 'users', key: 'user_id', id: 'notification_id' },
       liveEvents: {
         table: 'live_events',
         keyspace: 'events',

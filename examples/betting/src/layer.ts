@@ -10,6 +10,14 @@ export async function initialiseBetting(servers: BettingServers): Promise<void> 
   await layer.router.everywhere(schema, [], { id: 'betting-1' });
 }
 
+/**
+ * Makes servers that joined the configuration later known to it, before any process is given it. They own nothing
+ * until slots are moved to them.
+ */
+export function announceShards(servers: BettingServers): Promise<void> {
+  return initialiseShards(bettingConfig(servers));
+}
+
 /** The data layer of the betting service. */
 export function openBettingLayer(servers: BettingServers) {
   return createDataLayer(bettingConfig(servers));

@@ -1,13 +1,17 @@
 import { serve } from '@hono/node-server';
 import { openBettingLayer } from './layer.js';
+import { exportMetrics } from './metrics.js';
+import { serversFromEnvironment } from './servers.js';
 import { createService } from './service.js';
 
 /**
- * One process of the service. Its servers come as JSON in `BETTING_SERVERS`, its port in `PORT` (0 takes
- * a free one). It ends in an orderly way on SIGTERM and SIGINT, and when a parent that started it with
- * an IPC channel goes away.
+ * One process of the service. Its servers come as JSON in `BETTING_SERVERS`, its port in `PORT` (0 takes a
+ * free one), the port of its metrics in `METRICS_PORT` (none without). It ends in an orderly way on SIGTERM and
+ * SIGINT, and when a parent that started it with an IPC channel goes away.
  */
-const layer = await openBettingLayer(JSON.parse(requireVariable('BETTING_SERVERS')));
+const metricsPort = process.env['METRICS_PORT'];
+const exported = metricsPort === undefined ? undefined : exportMetrics(Number(metricsPort));
+const layer = await openBettingLayer(serversFromEnvironment());
 const service = createService(layer);
 
 const server = serve(
@@ -21,8 +25,10 @@ const server = serve(
 let closing: Promise<void> | undefined;
 const close = () => {
   closing ??= (async () => {
+    // Nothing new is let in; what is under way is answered; then the layer flushes, gives back and closes.
     await new Promise<void>((resolve) => server.close(() => resolve()));
     await layer.close();
+    await exported?.[Symbol.asyncDispose]();
   })();
   closing.then(
     () => process.exit(0),
@@ -35,10 +41,3 @@ const close = () => {
 process.once('SIGTERM', close);
 process.once('SIGINT', close);
 process.once('disconnect', close);
-
-function requireVariable(name: string): string {
-  const value = process.env[name];
-  if (value !== undefined) return value;
-  console.error(`${name} is not set: give the service its servers as JSON, see src/layer.ts.`);
-  process.exit(2);
-}

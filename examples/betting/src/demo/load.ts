@@ -1,105 +1,132 @@
-import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-import autocannon from 'autocannon';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Answer, HttpClient } from './http-client.js';
+import { LIVE_EVENTS } from './sizes.js';
+import { Counter, type Outcome, type Tally } from './tally.js';
 import { seededRandom, zipfSampler } from './zipf.js';
 
-/** What the load saw, as its clients saw it. */
-export interface LoadResult {
-  readonly requests: number;
-  readonly ok: number;
-  readonly limited: number;
-  readonly failed: number;
-  /** Bets that were acknowledged with 201. */
-  readonly betsPlaced: number;
-  readonly durationMs: number;
-  readonly p50Ms: number;
-  readonly p95Ms: number;
-  readonly p99Ms: number;
-}
-
-/** What to ask for. */
+/** What the load is made of. */
 export interface LoadOptions {
-  /** The service's processes; each gets an equal share of the connections. */
+  readonly client: HttpClient;
+  /** The service's processes, asked in turn. */
   readonly urls: readonly string[];
   readonly users: number;
-  readonly requests: number;
-  /** Share of requests that read a profile; the rest place a bet. */
-  readonly readShare: number;
+  readonly callers: number;
   readonly seed: number;
   readonly signal: AbortSignal;
-  readonly onProgress?: (done: number) => void;
 }
 
-const CONNECTIONS = 32;
-const MICROSECONDS_PER_MS = 1000;
+/** Skew of what is asked for; see `zipf.ts`. */
+const SKEW = 0.99;
+/** Of every hundred requests; the rest read a user. */
+const BETS = 5;
+const PROFILES = 10;
+const BOARDS = 2;
+const MATCHES = 5;
+/** A bet whose outcome is unknown is sent again for so long. */
+const REPEAT_FOR_MS = 40_000;
 
-/** Sends requests over keep-alive connections and waits for all their answers. */
-export async function runLoad(options: LoadOptions): Promise<LoadResult> {
-  const random = seededRandom(options.seed);
-  const nextRank = zipfSampler(options.users, 0.99, random);
-  const latency = createHistogram();
-  const counts = { ok: 0, limited: 0, failed: 0, betsPlaced: 0 };
-  const started = performance.now();
-  const errors = await Promise.all(options.urls.map(sendShare));
-  options.signal.throwIfAborted();
-  return {
-    requests: options.requests,
-    ...counts,
-    failed: counts.failed + errors.reduce((sum, each) => sum + each, 0),
-    durationMs: performance.now() - started,
-    ...percentiles(latency),
-  };
+/**
+ * Callers that send one request after the other until they are stopped, as users of an app do: most look at somebody, a few
+ * bet. Popularity follows Zipf's law. A bet that may or may not have been placed is sent again under its own
+ * id, which places it once.
+ */
+export class Load {
+  readonly #options: LoadOptions;
+  readonly #random: () => number;
+  readonly #nextRank: () => number;
+  readonly #acknowledged = new Map<string, number>();
+  #counter = new Counter();
+  #isStopped = false;
+  #callers: Promise<unknown> = Promise.resolve();
 
-  /** One process's share of the requests; how many of them got no answer. */
-  function sendShare(url: string): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const instance = autocannon(
-        {
-          url,
-          connections: CONNECTIONS / options.urls.length,
-          amount: options.requests / options.urls.length,
-          timeout: 10,
-          requests: [{ setupRequest: nextRequest }],
-        },
-        (error, result) => (error === null ? resolve(result.errors) : reject(error)),
-      );
-      options.signal.addEventListener('abort', () => instance.stop(), { once: true });
-      instance.on('response', (_client, statusCode, _bytes, responseTimeMs) => {
-        latency.record(Math.max(1, Math.round(responseTimeMs * MICROSECONDS_PER_MS)));
-        count(statusCode);
-      });
-    });
+  constructor(options: LoadOptions) {
+    this.#options = options;
+    this.#random = seededRandom(options.seed);
+    this.#nextRank = zipfSampler(options.users, SKEW, this.#random);
   }
 
-  function count(statusCode: number): void {
-    if (statusCode === 429) counts.limited += 1;
-    else if (statusCode >= 200 && statusCode < 300) counts.ok += 1;
-    else counts.failed += 1;
-    if (statusCode === 201) counts.betsPlaced += 1;
-    options.onProgress?.(counts.ok + counts.limited + counts.failed);
+  /** Bets that the service has said to have placed, with their user. */
+  get acknowledgedBets(): ReadonlyMap<string, number> {
+    return this.#acknowledged;
   }
 
-  function nextRequest(request: autocannon.Request): autocannon.Request {
-    const userId = 1 + nextRank();
-    return random() < options.readShare
-      ? { ...request, method: 'GET', path: `/users/${userId}` }
-      : placeBet(request, userId, random);
+  start(): void {
+    const callers = Array.from({ length: this.#options.callers }, (_, at) => this.#call(at));
+    this.#callers = Promise.all(callers);
+  }
+
+  /** Ends the span that runs and begins another; what it saw. */
+  cut(): Tally {
+    const ended = this.#counter.read();
+    this.#counter = new Counter();
+    return ended;
+  }
+
+  /** What the span that runs has seen so far. */
+  look(): Tally {
+    return this.#counter.read();
+  }
+
+  /** Waits for the requests that are under way. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#callers;
+  }
+
+  async #call(caller: number): Promise<void> {
+    const { urls, signal } = this.#options;
+    for (let turn = caller; !this.#isStopped && !signal.aborted; turn += 1) {
+      const url = urls[turn % urls.length] as string;
+      const started = performance.now();
+      const outcome = await this.#request(url, 1 + this.#nextRank());
+      this.#counter.add(outcome, performance.now() - started);
+    }
+  }
+
+  #request(url: string, userId: number): Promise<Outcome> {
+    const drawn = this.#random() * 100;
+    if (drawn < BETS) return this.#bet(url, userId);
+    if (drawn < BETS + PROFILES) return this.#read(`${url}/users/${userId}/profile`);
+    if (drawn < BETS + PROFILES + BOARDS) return this.#read(`${url}/leaderboards/weekly`);
+    if (drawn < BETS + PROFILES + BOARDS + MATCHES) {
+      return this.#read(`${url}/events/${1 + Math.floor(this.#random() * LIVE_EVENTS)}`);
+    }
+    return this.#read(`${url}/users/${userId}`);
+  }
+
+  async #read(url: string): Promise<Outcome> {
+    return this.#outcomeOf(await this.#options.client.ask({ url }), url);
+  }
+
+  async #bet(url: string, userId: number): Promise<Outcome> {
+    const betId = randomUUID();
+    const question = {
+      method: 'POST' as const,
+      url: `${url}/users/${userId}/bets`,
+      body: { betId, eventId: 1 + Math.floor(this.#random() * LIVE_EVENTS), stake: 1 },
+    };
+    const giveUpAtMs = performance.now() + REPEAT_FOR_MS;
+    for (;;) {
+      const answer = await this.#options.client.ask(question);
+      if (answer.status === 201 || answer.status === 200) this.#acknowledged.set(betId, userId);
+      if (!isUnknown(answer) || performance.now() > giveUpAtMs || this.#options.signal.aborted) {
+        return this.#outcomeOf(answer, 'placing a bet');
+      }
+      this.#counter.repeated();
+      await sleep(50);
+    }
+  }
+
+  #outcomeOf({ status, body }: Answer, doing: string): Outcome {
+    if (status >= 200 && status < 300) return 'ok';
+    if (status === 429) return 'limited';
+    if (!this.#options.signal.aborted) this.#counter.complain(`${doing}: ${status} ${body}`);
+    return 'failed';
   }
 }
 
-function placeBet(request: autocannon.Request, userId: number, random: () => number) {
-  return {
-    ...request,
-    method: 'POST' as const,
-    path: `/users/${userId}/bets`,
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      eventId: 1 + Math.floor(random() * 100),
-      stake: 1 + Math.floor(random() * 50),
-    }),
-  };
-}
-
-function percentiles(latency: RecordableHistogram) {
-  const at = (percentile: number) => latency.percentile(percentile) / MICROSECONDS_PER_MS;
-  return { p50Ms: at(50), p95Ms: at(95), p99Ms: at(99) };
+/** Whether a bet may have been placed though nobody said so. */
+function isUnknown({ status, body }: Answer): boolean {
+  return status === 503 && /OUTCOME_UNKNOWN/.test(body);
 }

@@ -4,7 +4,12 @@ import { seededRandom, zipfSampler } from './zipf.js';
 
 describe('the command line of the demo', () => {
   test('without words it writes no report and ends by itself', () => {
-    expect(readOptions([])).toEqual({ reportFile: undefined, keep: false, help: false });
+    expect(readOptions([])).toEqual({
+      reportFile: undefined,
+      keep: false,
+      quick: false,
+      help: false,
+    });
   });
 
   test('takes a file for the report and may be kept running', () => {

@@ -5,6 +5,7 @@
 export class Progress {
   readonly #output: NodeJS.WriteStream;
   #open = false;
+  #status = '';
 
   constructor(output: NodeJS.WriteStream = process.stdout) {
     this.#output = output;
@@ -30,6 +31,14 @@ export class Progress {
     this.#output.write(this.#output.isTTY ? `\r\u001b[K${line}` : `${line}\n`);
     this.#open = this.#output.isTTY;
     if (done >= total) this.#closeLine();
+  }
+
+  /** How things stand, in words; printed again only when it has changed. */
+  status(text: string): void {
+    if (text === this.#status) return;
+    this.#status = text;
+    this.#output.write(this.#output.isTTY ? `\r\u001b[K  ${text}` : `  ${text}\n`);
+    this.#open = this.#output.isTTY;
   }
 
   #closeLine(): void {

@@ -1,69 +1,39 @@
 import Table from 'cli-table3';
-import type { LoadResult } from './load.js';
+import type { Finding } from './stage.js';
 
-/** What the demo saw, for people as tables and for programs as JSON. */
+/** What the demo saw, for people as a table and for programs as JSON. */
 export interface DemoReport {
-  readonly users: number;
-  readonly rowsPerShard: Readonly<Record<string, { users: number; bets: number }>>;
-  readonly betsAcknowledged: number;
-  readonly hitRate: {
-    readonly l1: number;
-    readonly l2: number;
-    readonly l3: number;
-    readonly all: number;
-  };
-  readonly load: LoadResult;
-  /** What must hold, and whether it did. */
-  readonly checks: readonly {
-    readonly what: string;
-    readonly seen: string;
-    readonly holds: boolean;
-  }[];
+  readonly startedAt: string;
+  readonly tookMs: number;
+  readonly acts: readonly { readonly name: string; readonly tookMs: number }[];
+  readonly findings: readonly Finding[];
+  /** Whether everything that is promised held. */
+  readonly kept: boolean;
 }
+
+/** Whether a finding breaks a promise; a figure that was not reached does not. */
+export const isBroken = ({ of, holds }: Finding) => of !== 'target' && !holds;
 
 /** The report as text for a terminal. */
-export function renderReport(report: DemoReport): string {
-  const shards = table(
-    ['Shard', 'Users', 'Bets'],
-    Object.entries(report.rowsPerShard).map(([name, { users, bets }]) => [
-      name,
-      count(users),
-      count(bets),
-    ]),
-  );
-  const traffic = table(
-    ['Requests', 'Admitted', 'Limited', 'Failed', 'Per second', 'p50', 'p95', 'p99'],
-    [
-      [
-        count(report.load.requests),
-        count(report.load.ok),
-        count(report.load.limited),
-        count(report.load.failed),
-        count((1000 * report.load.requests) / report.load.durationMs),
-        milliseconds(report.load.p50Ms),
-        milliseconds(report.load.p95Ms),
-        milliseconds(report.load.p99Ms),
-      ],
-    ],
-  );
-  const { l1, l2, l3, all } = report.hitRate;
-  const cache = table(
-    ['L1 process', 'L2 Redis', 'L3 Memcached', 'Any tier'],
-    [[percent(l1), percent(l2), percent(l3), percent(all)]],
-  );
-  const checks = table(
-    ['What must hold', 'Seen', ''],
-    report.checks.map(({ what, seen, holds }) => [what, seen, holds ? 'holds' : 'BROKEN']),
-  );
-  return [shards, traffic, `Cache hits, as a share of lookups:\n${cache}`, checks].join('\n\n');
+export function renderReport({ findings, tookMs, kept }: DemoReport): string {
+  const table = new Table({
+    head: ['', 'What must hold', 'Seen', ''],
+    style: { head: [], border: [] },
+    colWidths: [8, 44, 52, 10],
+    wordWrap: true,
+  });
+  const order = (finding: Finding) => (finding.of === 'target' ? 'T' : finding.of);
+  const sorted = [...findings].sort((a, b) => order(a).localeCompare(order(b)));
+  for (const finding of sorted) {
+    table.push([finding.of, finding.what, finding.seen, verdictOn(finding)]);
+  }
+  const summary = kept
+    ? 'Every promise was kept.'
+    : `${findings.filter(isBroken).length} promises were BROKEN.`;
+  return `${table.toString()}\n\n${summary} ${(tookMs / 1000).toFixed(0)} seconds.`;
 }
 
-function table(head: string[], rows: string[][]): string {
-  const rendered = new Table({ head, style: { head: [], border: [] } });
-  rendered.push(...rows);
-  return rendered.toString();
+function verdictOn({ of, holds }: Finding): string {
+  if (of === 'target') return holds ? 'met' : 'not met';
+  return holds ? 'kept' : 'BROKEN';
 }
-
-const count = (value: number) => Math.round(value).toLocaleString('en');
-const milliseconds = (value: number) => `${value.toFixed(1)} ms`;
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;

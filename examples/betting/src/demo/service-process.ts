@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { BettingServers } from '../layer.js';
+import type { BettingServers } from '../servers.js';
 
 /** A running process of the betting service. */
 export interface ServiceProcess {

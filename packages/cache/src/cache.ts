@@ -33,6 +33,7 @@ import type { NamespaceOptions } from './policy.js';
 import type { NamespaceRuntime } from './runtime.js';
 import { CacheTelemetry } from './telemetry.js';
 import { CoarseClock } from './tiers/memory/coarse-clock.js';
+import { Tracing } from './tracing.js';
 import { planKeys, type WarmOptions } from './warm/warm-plan.js';
 import type { Warmable, WarmKey, WarmReport } from './warm/warmer.js';
 import type { FlushReport } from './write/behind-policy.js';
@@ -59,6 +60,7 @@ export class Cache implements AsyncDisposable {
   readonly #invalidator: Invalidator;
   readonly #closing = new AbortController();
   readonly #edge: Edge;
+  readonly #tracing = new Tracing();
   readonly #background: Background;
   readonly #onError: (error: unknown, doing: string) => void;
   readonly #telemetry: CacheTelemetry;
@@ -79,7 +81,9 @@ export class Cache implements AsyncDisposable {
       clock: this.#clock,
       onError: this.#onError,
     });
-    this.#invalidator = new Invalidator(this.#clock, (task) => this.#edge.purge(task));
+    this.#invalidator = new Invalidator(this.#clock, this.#tracing, (task) =>
+      this.#edge.purge(task),
+    );
     this.#open('', options);
     for (const [name, partition] of Object.entries(options.partitions ?? {})) {
       this.#open(name, partition, options);
@@ -282,6 +286,7 @@ export class Cache implements AsyncDisposable {
     for (const runtime of this.#runtimes.values()) runtime.memory.clear();
     for (const partition of this.#partitions.values()) await partition.close();
     this.#telemetry.close();
+    this.#tracing.close();
     return {
       written: flushed.reduce((sum, report) => sum + (report?.written ?? 0), 0),
       unwritten: flushed.flatMap((report) => report?.unwritten ?? []),
@@ -328,6 +333,7 @@ export class Cache implements AsyncDisposable {
       coarse: this.#coarse,
       random: this.#random,
       invalidator: this.#invalidator,
+      tracing: this.#tracing,
       closing: this.#closing,
     });
   }

@@ -18,6 +18,7 @@ import { Reader } from './read/reader.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
 import { MemoryTier } from './tiers/memory/memory-tier.js';
 import type { SharedTier } from './tiers/tier.js';
+import type { Tracing } from './tracing.js';
 import type { HotKeys } from './warm/hot-keys.js';
 import { WriteBehind } from './write/write-behind.js';
 
@@ -35,6 +36,7 @@ export interface RuntimeOptions {
   readonly tombstoneMs: number;
   readonly closing: AbortController;
   readonly invalidator: Invalidator;
+  readonly tracing: Tracing;
   readonly hotKeys: HotKeys | undefined;
   readonly onInconsistency: ((found: Inconsistency) => void) | undefined;
 }
@@ -55,6 +57,7 @@ export class NamespaceRuntime implements InvalidationTarget {
   readonly boundMs: number;
   readonly tombstoneMs: number;
   readonly closing: AbortController;
+  readonly tracing: Tracing;
   readonly counters = new Counters();
   readonly pending = new Pending();
   readonly failures: RecentFailures;
@@ -84,6 +87,7 @@ export class NamespaceRuntime implements InvalidationTarget {
     this.boundMs = policy.boundMs;
     this.tombstoneMs = options.tombstoneMs;
     this.closing = options.closing;
+    this.tracing = options.tracing;
     this.hotKeys = options.hotKeys;
     this.#onInconsistency = options.onInconsistency;
     this.failures = new RecentFailures(policy.loadBackoffMs, clock);
@@ -102,6 +106,7 @@ export class NamespaceRuntime implements InvalidationTarget {
       counters,
       clock,
       random,
+      tracing: this.tracing,
       isBlocked,
       isWrittenBehind: (key) => this.behind?.newest(key) !== undefined,
     });

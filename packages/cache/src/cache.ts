@@ -33,6 +33,7 @@ import type { NamespaceOptions } from './policy.js';
 import type { NamespaceRuntime } from './runtime.js';
 import { CacheTelemetry } from './telemetry.js';
 import { CoarseClock } from './tiers/memory/coarse-clock.js';
+import { Tracing } from './tracing.js';
 import { planKeys, type WarmOptions } from './warm/warm-plan.js';
 import type { Warmable, WarmKey, WarmReport } from './warm/warmer.js';
 import type { FlushReport } from './write/behind-policy.js';
@@ -60,6 +61,7 @@ export class Cache implements AsyncDisposable {
   readonly #invalidator: Invalidator;
   readonly #closing = new AbortController();
   readonly #edge: Edge;
+  readonly #tracing = new Tracing();
   readonly #background: Background;
   readonly #onError: (error: unknown, doing: string) => void;
   readonly #telemetry: CacheTelemetry;
@@ -81,7 +83,9 @@ export class Cache implements AsyncDisposable {
       clock: this.#clock,
       onError: this.#onError,
     });
-    this.#invalidator = new Invalidator(this.#clock, (task) => this.#edge.purge(task));
+    this.#invalidator = new Invalidator(this.#clock, this.#tracing, (task) =>
+      this.#edge.purge(task),
+    );
     this.#open('', options);
     for (const [name, partition] of Object.entries(options.partitions ?? {})) {
       this.#open(name, partition, options);
@@ -284,6 +288,7 @@ export class Cache implements AsyncDisposable {
     for (const runtime of this.#runtimes.values()) runtime.memory.clear();
     for (const partition of this.#partitions.values()) await partition.close();
     this.#telemetry.close();
+    this.#tracing.close();
     return {
       written: flushed.reduce((sum, report) => sum + (report?.written ?? 0), 0),
       unwritten: flushed.flatMap((report) => report?.unwritten ?? []),
@@ -331,6 +336,7 @@ export class Cache implements AsyncDisposable {
       random: this.#random,
       invalidator: this.#invalidator,
       provenSince: this.#provenSince,
+      tracing: this.#tracing,
       closing: this.#closing,
     });
   }

@@ -5,6 +5,7 @@ import type { Partition } from './partition.js';
 import { type NamespaceOptions, resolvePolicy } from './policy.js';
 import { NamespaceRuntime } from './runtime.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
+import type { Tracing } from './tracing.js';
 import { HotKeys } from './warm/hot-keys.js';
 
 /** What a cache gives to each of its namespaces. */
@@ -17,6 +18,7 @@ export interface RuntimeParts {
   readonly coarse: CoarseClock;
   readonly random: () => number;
   readonly invalidator: Invalidator;
+  readonly tracing: Tracing;
   readonly closing: AbortController;
   readonly provenSince: () => number | undefined;
 }
@@ -64,6 +66,7 @@ export function makeRuntime(
     closing: parts.closing,
     invalidator: parts.invalidator,
     provenSince: parts.provenSince,
+    tracing: parts.tracing,
     hotKeys:
       policy.hotKeys > 0 && redis !== undefined
         ? new HotKeys({

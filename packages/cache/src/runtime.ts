@@ -18,6 +18,7 @@ import { Reader } from './read/reader.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
 import { MemoryTier } from './tiers/memory/memory-tier.js';
 import type { SharedTier } from './tiers/tier.js';
+import type { Tracing } from './tracing.js';
 import type { HotKeys } from './warm/hot-keys.js';
 import { WriteBehind } from './write/write-behind.js';
 
@@ -37,6 +38,7 @@ export interface RuntimeOptions {
   readonly invalidator: Invalidator;
   /** Since when a read must be proven good, for the caller at hand. */
   readonly provenSince: () => number | undefined;
+  readonly tracing: Tracing;
   readonly hotKeys: HotKeys | undefined;
   readonly onInconsistency: ((found: Inconsistency) => void) | undefined;
 }
@@ -58,6 +60,7 @@ export class NamespaceRuntime implements InvalidationTarget {
   readonly tombstoneMs: number;
   readonly closing: AbortController;
   readonly provenSince: () => number | undefined;
+  readonly tracing: Tracing;
   readonly counters = new Counters();
   readonly pending = new Pending();
   readonly failures: RecentFailures;
@@ -88,6 +91,7 @@ export class NamespaceRuntime implements InvalidationTarget {
     this.tombstoneMs = options.tombstoneMs;
     this.closing = options.closing;
     this.provenSince = options.provenSince;
+    this.tracing = options.tracing;
     this.hotKeys = options.hotKeys;
     this.#onInconsistency = options.onInconsistency;
     this.failures = new RecentFailures(policy.loadBackoffMs, clock);
@@ -106,6 +110,7 @@ export class NamespaceRuntime implements InvalidationTarget {
       counters,
       clock,
       random,
+      tracing: this.tracing,
       isBlocked,
       isWrittenBehind: (key) => this.behind?.newest(key) !== undefined,
     });

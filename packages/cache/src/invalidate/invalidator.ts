@@ -3,6 +3,7 @@ import type { Bus } from '../bus/bus.js';
 import { cacheErrors } from '../errors.js';
 import type { Addresses } from '../keys.js';
 import type { Level } from '../read/level.js';
+import { Tracing } from '../tracing.js';
 import type { Pending } from './pending.js';
 import { ANY_TAG_STAMP, isTagStamp } from './tag-stamp.js';
 
@@ -61,6 +62,7 @@ export class Invalidator {
 
   constructor(
     clock: Clock,
+    private readonly tracing = new Tracing(),
     /** Purges the edges of what was invalidated. */
     readonly purgeEdge: (task: InvalidationTask) => void = () => {},
   ) {
@@ -77,7 +79,11 @@ export class Invalidator {
   /** @throws ShardlineError `CACHE_INVALIDATION_QUEUED` if a strict namespace could not be reached. */
   async run(tasks: readonly InvalidationTask[]): Promise<InvalidationReport> {
     const waiting = new Map<string, unknown>();
-    await Promise.all(tasks.map((task) => this.#runOne(task, waiting)));
+    await Promise.all(
+      tasks.map((task) =>
+        this.tracing.run('invalidate', task.target.name, () => this.#runOne(task, waiting)),
+      ),
+    );
     if (waiting.size === 0) return ACKNOWLEDGED;
     const strict = tasks.find(({ target }) => target.isStrict && target.pending.size > 0);
     const waitingFor = [...waiting.keys()];

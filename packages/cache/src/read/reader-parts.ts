@@ -4,6 +4,7 @@ import type { Counters } from '../counters.js';
 import type { Addresses } from '../keys.js';
 import type { Policy } from '../policy.js';
 import type { MemoryTier } from '../tiers/memory/memory-tier.js';
+import type { Tracing } from '../tracing.js';
 import type { Level } from './level.js';
 
 /** What the read path of one namespace works on. */
@@ -17,6 +18,7 @@ export interface ReaderParts {
   readonly counters: Counters;
   readonly clock: Clock;
   readonly random: () => number;
+  readonly tracing: Tracing;
   /** Whether an invalidation of this key still waits for a tier: then no tier is asked. */
   readonly isBlocked: (key: string) => boolean;
   /** Whether a newer value is on its way to the source: then L1 must not answer with an older one. */

@@ -194,7 +194,9 @@ export class SlowRead {
     const { policy, clock, failures, reader, closing } = this.#runtime;
     const { load } = options ?? {};
     const attempt = new Attempt({ policy, clock, failures, load, isEager, signal: closing.signal });
-    const work = reader.read(key, attempt).then(
+    const { tracing } = this.#runtime;
+    const read = () => reader.read(key, attempt);
+    const work = tracing.run('refresh', policy.name, read).then(
       () => {},
       () => {
         // Counted as a failed load; the value shown stays until its stale window ends.

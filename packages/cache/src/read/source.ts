@@ -28,7 +28,9 @@ export class Source {
     if (!attempt.holdsLease && this.parts.levels.length > 0) counters.unleasedLoads += 1;
     counters.loads += 1;
     const startedAtMs = clock.monotonicMs();
-    const value = await this.#call(load, key, attempt);
+    const value = await this.parts.tracing.run('load', policy.name, () =>
+      this.#call(load, key, attempt),
+    );
     const endedAtMs = clock.monotonicMs();
     const loadMs = endedAtMs - startedAtMs;
     this.times.add(loadMs, endedAtMs);

@@ -122,6 +122,7 @@ export class KeyspaceTopology {
   readonly #slotEpochs: Float64Array;
   readonly #shardEpochs: Float64Array;
   readonly #transit: ReadonlyMap<string, ReadonlySet<number>>;
+  #owning: readonly string[] | undefined;
 
   constructor(data: KeyspaceData, names: readonly string[], epoch: number) {
     const indexes = new Map(names.map((name, index) => [name, index]));
@@ -166,11 +167,12 @@ export class KeyspaceTopology {
     return Array.from(this.#owners, (index) => this.#names[index] as string);
   }
 
-  /** Shards that own at least one slot. */
-  owningShards(): string[] {
-    return [...new Set(this.#owners)]
+  /** Shards that own at least one slot. Each scatter asks, and the map never changes, so it is read once. */
+  owningShards(): readonly string[] {
+    this.#owning ??= [...new Set(this.#owners)]
       .sort((a, b) => a - b)
       .map((index) => this.#names[index] as string);
+    return this.#owning;
   }
 
   slotsOf(shard: string): number[] {

@@ -101,7 +101,7 @@ export function judge(
 /** Workers update only keys that are there; the foreign client may come to a shard from which they have gone. */
 function checkPresence(history: History): Verdict {
   const absent = history.operations.filter(
-    ({ error, recorder }) => error === 'ROW_ABSENT' && recorder !== 'foreign',
+    ({ error, process }) => error === 'ROW_ABSENT' && !process.startsWith('foreign'),
   );
   return verdictOf(
     absent.map(({ op, key }) => ({

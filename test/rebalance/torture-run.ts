@@ -84,7 +84,8 @@ export async function torture(options: TortureOptions): Promise<TortureOutcome> 
   } finally {
     await run.end();
     await world.stop();
-    await rm(folder, { recursive: true });
+    // `SHARDLINE_TORTURE_KEEP=1` leaves the histories for whoever looks into a finding.
+    if (process.env['SHARDLINE_TORTURE_KEEP'] !== '1') await rm(folder, { recursive: true });
   }
 }
 

@@ -114,7 +114,8 @@ export class KeyspaceRouter {
    *
    * While the slot is being switched the call waits; it fails only if the switch outlasts `holdTimeout`.
    *
-   * @throws ShardlineError `KEY_INVALID`, `SLOT_HELD`, `SLOT_MOVED`, `WRONG_SHARD`; else what PostgreSQL says.
+   * @throws ShardlineError `KEY_INVALID`, `SLOT_HELD`, `WRONG_SHARD`; `OUTCOME_UNKNOWN` if the slot moved while a
+   * statement ran that hides a write (in a WITH); else what PostgreSQL says.
    */
   async query<Row extends pg.QueryResultRow = Record<string, unknown>>(
     key: ShardKey,
@@ -337,10 +338,11 @@ export class KeyspaceRouter {
 
   async #checkRerunnable(text: string, slot: number): Promise<void> {
     if (await this.#mayRerun(text)) return;
+    // A write within a WITH may have been let through and committed before the slot moved: not "nothing of it counts".
     throw new ShardlineError(
-      routerErrors.SLOT_MOVED,
-      `Slot ${slot} of keyspace '${this.name}' moved while a statement ran that cannot be run again safely.`,
-      { retryable: false, remedy: 'Look at what the statement has done before you repeat it.' },
+      routerErrors.OUTCOME_UNKNOWN,
+      `Slot ${slot} of keyspace '${this.name}' moved while a statement ran that may have written and cannot be run again safely.`,
+      { remedy: 'Look at what the statement has done before you repeat it.' },
     );
   }
 

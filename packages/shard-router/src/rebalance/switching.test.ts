@@ -1,11 +1,14 @@
 import { type PostgresServer, waitUntil } from '@shardline/testkit';
 import { checkInventory } from '@shardline/testkit/check';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Router } from '../router.js';
 import { openRebalancer } from './open-rebalancer.js';
 import type { MoveLimits } from './rebalancer-options.js';
 import { populate, startTraffic, type Traffic } from './testing-traffic.js';
 import { startWorld, type TestingWorld } from './testing-world.js';
+
+// Whole moves with traffic: seconds on an idle machine, minutes on one that others use too.
+vi.setConfig({ testTimeout: 300_000 });
 
 /** What stands in the way of a switch, and what operators say while a move runs. */
 let world: TestingWorld;
@@ -63,7 +66,7 @@ async function holdTable() {
 
 describe('a switch', () => {
   test('that cannot be made in time lets the callers go, and is made later', async () => {
-    await using rebalancer = await open({ pauseTimeout: '400ms', lockTimeout: '50ms' });
+    await using rebalancer = await open({ pauseTimeout: '3s', lockTimeout: '50ms' });
     const plan = await planOf(rebalancer);
     const work = rebalancer.apply(plan, { holdCutOver: true });
     const id = await waitFor(rebalancer, ({ state }) => state === 'catching_up');

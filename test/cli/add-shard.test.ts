@@ -90,9 +90,12 @@ async function document(exitCode: number, ...words: string[]) {
   return JSON.parse(ended.output);
 }
 
-async function stateOfLast(): Promise<string> {
+/** Waits until every move of a plan is in a state, as `status` tells it. */
+async function statesOf(planId: string): Promise<string[]> {
   const { active, recent } = await document(0, 'status');
-  return [...active, ...recent].sort((a, b) => b.startedAtMs - a.startedAtMs)[0]?.state;
+  return [...active, ...recent]
+    .filter((move: { planId: string }) => move.planId === planId)
+    .map((move: { state: string }) => move.state);
 }
 
 /** Writers that go on until they are stopped, with what was acknowledged to them. */
@@ -195,14 +198,7 @@ describe('an operator adds a shard with the built command', () => {
   test('it copies and keeps up, and waits before the switch', async () => {
     const applying = start('apply', 'plan.json', '--yes', '--hold-cutover', '--leave-open');
     await expect
-      .poll(
-        async () =>
-          (await document(0, 'status')).active.map((move: { state: string }) => move.state),
-        {
-          timeout: 60_000,
-          interval: 500,
-        },
-      )
+      .poll(() => statesOf(plan.id), { timeout: 120_000, interval: 500 })
       .toEqual(['catching_up', 'catching_up']);
     expect(applying.errors()).toContain('copying');
     // Ctrl-C: it ends at a safe point, and says how to go on.
@@ -229,5 +225,83 @@ describe('an operator adds a shard with the built command', () => {
       .map((line) => JSON.parse(line));
     expect(lines.slice(0, -1).every(({ kind }) => kind === 'progress')).toBe(true);
     expect(lines.at(-1)).toMatchObject({ kind: 'apply', outcome: 'switched' });
+  });
+
+  test('rows of both sides are compared, and the way back is open', async () => {
+    const { active } = await document(0, 'status');
+    expect(active).toHaveLength(2);
+    for (const { id, rollbackUntilMs } of active) {
+      expect(rollbackUntilMs).toBeGreaterThan(Date.now());
+      expect(await document(0, 'rollback', id, '--dry-run')).toMatchObject({ command: 'rollback' });
+    }
+  });
+
+  test('one move is rolled back, the other one finished', async () => {
+    const [one, two] = (await document(0, 'status')).active;
+    await document(0, 'rollback', one.id, '--yes');
+    await document(0, 'finish', two.id, '--yes');
+    expect((await statesOf(plan.id)).sort()).toEqual(['done', 'rolled_back']);
+    const { exitCode, errors } = await call('abort', two.id, '--yes', '--json');
+    expect(exitCode).toBe(1);
+    expect(JSON.parse(errors)).toMatchObject({ code: 'MOVE_STATE' });
+  });
+
+  test('a move that is given up leaves nothing', async () => {
+    const weights = ['plan', 'weight', 'users-1=3', '--out', 'weights.json'];
+    const { plan: heavier } = await document(0, ...weights);
+    const applying = start('apply', 'weights.json', '--yes', '--hold-cutover');
+    await expect
+      .poll(async () => (await statesOf(heavier.id)).includes('catching_up'), {
+        timeout: 120_000,
+        interval: 500,
+      })
+      .toBe(true);
+    await document(0, 'abort', heavier.id, '--yes');
+    await applying.ended;
+    expect(new Set(await statesOf(heavier.id))).toEqual(new Set(['aborted']));
+  });
+
+  test('every acknowledged write is at its owner, once, and nothing is left behind', async () => {
+    await writers.stop();
+    expect(writers.failures).toEqual([]);
+    expect(writers.versions.size).toBeGreaterThan(0);
+    expect(await document(0, 'verify')).toMatchObject({ foreignRows: [], isComplete: true });
+    expect(await document(0, 'repair')).toMatchObject({ actions: [] });
+    await router.refresh();
+    const found = new Map<number, { version: number; shard: string }[]>();
+    for (const shard of SHARDS) {
+      const { rows } = await server(shard).query<{ user_id: string; version: number }>(
+        'SELECT user_id, version FROM users',
+      );
+      for (const { user_id, version } of rows) {
+        const key = Number(user_id);
+        found.set(key, [...(found.get(key) ?? []), { version, shard }]);
+      }
+    }
+    expect(found.size).toBe(KEYS);
+    for (const [key, copies] of found) {
+      const { shard } = router.explain(key) as { shard: string };
+      expect(copies).toEqual([{ version: writers.versions.get(key) ?? 0, shard }]);
+    }
+    for (const name of ['catalog', ...SHARDS]) {
+      const { rows } = await server(name).query(
+        `SELECT slot_name AS left_behind FROM pg_replication_slots
+         UNION ALL SELECT pubname FROM pg_publication UNION ALL SELECT subname FROM pg_subscription
+         UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'shardline%'`,
+      );
+      expect([name, rows]).toEqual([name, []]);
+    }
+  });
+
+  test('the distribution is shown and drawn', async () => {
+    const { exitCode, output } = await call('distribution', '--by', 'rows', '--svg', 'rows.svg');
+    expect(exitCode).toBe(0);
+    expect(output).toMatch(/users-3┤/);
+    expect(readFileSync(join(folder, 'rows.svg'), 'utf8')).toMatch(/^<svg/);
+  });
+
+  test('no password was ever said', () => {
+    expect(said.length).toBeGreaterThan(20);
+    for (const text of said) expect(text).not.toContain(CANARY);
   });
 });

@@ -21,7 +21,7 @@ export function processHost(): Host {
     errors: process.stderr,
     operator: operatorName(),
     now: () => Date.now(),
-    openRebalancer: openRebalancer as unknown as Host['openRebalancer'],
+    openRebalancer,
     prepareLayerShard,
     openRouter: createRouter,
     onInterrupt(listener) {

@@ -25,6 +25,7 @@ const commands = {
   check: { run: ['node', 'scripts/check.mjs'] },
   'docs:errors': { run: ['node', 'scripts/error-pages.mjs'] },
   bench: { run: ['node', 'benchmarks/dist/main.js'] },
+  profile: { run: ['node', 'benchmarks/dist/profile.js'] },
   demo: { run: ['node', 'examples/betting/dist/demo/main.js'] },
 };
 

@@ -6,6 +6,7 @@ export default defineConfig({
     main: 'src/main.ts',
     profile: 'src/profile.ts',
     'cold-key': 'src/suites/cache/cold-key-main.ts',
+    processes: 'src/suites/scaling/processes-main.ts',
   },
   format: ['esm'],
   clean: true,

@@ -2,7 +2,12 @@ import { defineConfig } from 'tsup';
 
 export default defineConfig({
   // Programs that scenarios start besides are named after their scenario.
-  entry: { main: 'src/main.ts', 'cold-key': 'src/suites/cache/cold-key-main.ts' },
+  entry: {
+    main: 'src/main.ts',
+    profile: 'src/profile.ts',
+    'cold-key': 'src/suites/cache/cold-key-main.ts',
+    processes: 'src/suites/scaling/processes-main.ts',
+  },
   format: ['esm'],
   clean: true,
   sourcemap: true,

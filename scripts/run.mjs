@@ -26,6 +26,7 @@ const commands = {
   'docs:llms': { run: ['node', 'scripts/llms-text.mjs'] },
   'docs:errors': { run: ['node', 'scripts/error-pages.mjs'] },
   bench: { run: ['node', 'benchmarks/dist/main.js'] },
+  profile: { run: ['node', 'benchmarks/dist/profile.js'] },
   demo: { run: ['node', 'examples/betting/dist/demo/main.js'] },
 };
 

@@ -18,6 +18,10 @@ import { copy } from './suites/rebalance/copy.js';
 import { underLoad } from './suites/rebalance/under-load.js';
 import { guardedInsert } from './suites/route/guarded-insert.js';
 import { keyToShard } from './suites/route/key-to-shard.js';
+import { cacheScaling } from './suites/scaling/cache.js';
+import { poolScaling } from './suites/scaling/pool.js';
+import { processScaling } from './suites/scaling/processes.js';
+import { shardScaling } from './suites/scaling/shards.js';
 import { orderedPage } from './suites/scatter/ordered-page.js';
 import { leaseAndAcknowledge } from './suites/simulation/lease-and-acknowledge.js';
 import { leasingFleet } from './suites/simulation/leasing-fleet.js';
@@ -46,6 +50,10 @@ export const scenarios: readonly Scenario[] = [
   copy,
   underLoad,
   entityGet,
+  cacheScaling,
+  poolScaling,
+  processScaling,
+  shardScaling,
   thousandShards,
   leasingFleet,
   traces,

@@ -24,7 +24,7 @@ export const entityGet: Scenario = {
     const { ours, theirs } = await openServices(context);
     note('warming both up');
     for (const service of [ours, theirs]) {
-      await concurrent('warm', CALLERS, requestsOf(service, 1)).run(quick ? 20_000 : 60_000);
+      await concurrent('warm', CALLERS, requestsOf(service, 1)).run(quick ? 40_000 : 300_000);
     }
     note('as many requests as they can, 64 at a time');
     const before = ours.stats();

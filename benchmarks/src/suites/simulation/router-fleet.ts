@@ -14,6 +14,9 @@ import type { EventQueue } from './event-queue.js';
 
 export const ROUTER_LEASE_MS = 5000;
 const RENEW_EVERY_MS = ROUTER_LEASE_MS / 4;
+/** Wake-ups that get lost, and messages that come only after a retransmission: few, within one data centre. */
+const LOST_SHARE = 1e-5;
+const RETRANSMISSION_MS = 200;
 
 /** What the catalog knows of a group of slots and of its routers; time is the world's. */
 export class Catalog {
@@ -82,6 +85,7 @@ export class RouterProcess {
   #acknowledged = 0;
   #lease: Lease = NO_LEASE;
   readonly #inFlight: RoutedCall[] = [];
+  readonly #waiting: (() => void)[] = [];
   #frozenUntilMs = 0;
   #isRenewing = false;
   readonly #drift: number;
@@ -96,9 +100,9 @@ export class RouterProcess {
   ) {
     this.#view = catalog.view();
     this.#drift = 1 + (random() - 0.5) / 100;
-    // A wake-up is a hint: one in a hundred gets lost, and the next poll tells.
+    // A wake-up is a hint: some get lost, and the next poll tells.
     catalog.listen(() => {
-      if (random() > 0.01) this.#later(this.#wayMs(), () => this.#learn());
+      if (random() > LOST_SHARE) this.#later(this.#wayMs(), () => this.#learn());
     });
   }
 
@@ -119,10 +123,16 @@ export class RouterProcess {
     this.queue.after(this.#wayMs(), () => {
       const view = this.catalog.view();
       this.#later(this.#wayMs(), () => {
-        if (view.revision > this.#view.revision) this.#view = view;
+        if (view.revision > this.#view.revision) this.#apply(view);
         this.#renew();
       });
     });
+  }
+
+  #apply(view: SlotView): void {
+    this.#view = view;
+    if (view.isHeld) return;
+    for (const route of this.#waiting.splice(0)) route();
   }
 
   #renew(): void {
@@ -138,6 +148,7 @@ export class RouterProcess {
         const renewal = { sentAtMs, leaseMs: ROUTER_LEASE_MS, acknowledged, newest };
         this.#lease = renewedLease(this.#lease, renewal);
         if (newest > this.#view.revision) this.#learn();
+        else if (this.#hasNewsToAcknowledge()) this.#renew();
       });
     });
   }
@@ -153,7 +164,7 @@ export class RouterProcess {
     const call = routeCall(this.#view, this.#nowMs());
     if (call === undefined) {
       this.tally.held += 1;
-      this.#later(5, () => this.#route());
+      this.#waiting.push(() => this.#route());
       return;
     }
     this.#inFlight.push(call);
@@ -173,7 +184,12 @@ export class RouterProcess {
       }
     }
     // What was in flight may have been all that kept a revision from being acknowledged.
-    if (this.#acknowledged < this.#view.revision) this.#renew();
+    if (this.#hasNewsToAcknowledge()) this.#renew();
+  }
+
+  #hasNewsToAcknowledge(): boolean {
+    const possible = acknowledgement(this.#view, this.#acknowledged, this.#inFlight);
+    return possible > this.#acknowledged;
   }
 
   /** A frozen process does nothing until it thaws; what came in meanwhile is done then. */
@@ -189,6 +205,7 @@ export class RouterProcess {
   }
 
   #wayMs(): number {
-    return this.random() < 0.001 ? 200 : 0.2 + 2 * this.random() ** 3;
+    const ordinaryMs = 0.2 + 2 * this.random() ** 3;
+    return this.random() < LOST_SHARE ? RETRANSMISSION_MS + ordinaryMs : ordinaryMs;
   }
 }

@@ -161,4 +161,19 @@ export const routerErrors = defineErrors({
     meaning: 'A sequence of a destination has too few values left to get past that of the source.',
     remedy: 'Widen the column and its sequence (to bigint) on every shard, then resume the move.',
   },
+  SCHEMA_NOT_COPIED: {
+    retryable: false,
+    meaning: 'Tables need objects that cannot be copied to a new shard and that it does not have.',
+    remedy: 'Make the named objects on the new shard, then repeat.',
+  },
+  REFERENCE_TABLE_UNKEYED: {
+    retryable: false,
+    meaning: 'A reference table has no primary key, so it cannot be brought to a new shard.',
+    remedy: 'Give the table a primary key on every shard, then repeat.',
+  },
+  PROVIDER_UNKNOWN: {
+    retryable: false,
+    meaning: 'A provider of managed PostgreSQL was named that is not known.',
+    remedy: 'Use one of the names in the message, or leave it out for servers of your own.',
+  },
 });

@@ -9,6 +9,7 @@ import {
   mayFollow,
   ownerIn,
   publicState,
+  withdrawalFrom,
 } from './move-state.js';
 
 const edges = MOVE_STATES.flatMap((from) =>
@@ -50,11 +51,25 @@ describe('the states of a move', () => {
   test('begin a hold where it is asked for and end it where it is released', () => {
     for (const [from, to] of edges) {
       if (!isHeldIn(from) && isHeldIn(to)) expect(catalogChangeOf(to)).toBe('hold');
-      if (isHeldIn(from) && !isHeldIn(to)) {
-        expect(to === 'aborting' || catalogChangeOf(to) === 'release').toBe(true);
-      }
+      if (isHeldIn(from) && !isHeldIn(to)) expect(catalogChangeOf(to)).toBe('release');
     }
-    expect(catalogChangeOf('aborted')).toBe('release');
+  });
+
+  test('let the callers go again without a switch from wherever there is still a choice', () => {
+    const held = MOVE_STATES.filter(isHeldIn);
+    const withdrawn = held.filter((state) => withdrawalFrom(state) !== undefined);
+    expect(withdrawn).toEqual([
+      'fencing',
+      'draining',
+      'drained',
+      'rollback_fencing',
+      'rollback_draining',
+    ]);
+    for (const state of withdrawn) {
+      const way = withdrawalFrom(state) as MoveState;
+      expect(isHeldIn(way)).toBe(true);
+      expect(ownerIn(way)).toBe(ownerIn(state));
+    }
   });
 
   test('a rollback shows as one state', () => {

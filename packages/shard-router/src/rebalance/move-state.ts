@@ -4,10 +4,16 @@
  * ```
  * planned > preflight > prepared > copying > catching_up > fencing > draining > drained > committed
  *         > reversing > cleaning > done
- *   any before committed:  aborting > aborted
+ *   any before fencing:    aborting > aborted
+ *   fencing to drained:    withdrawing > catching_up
  *   from reversing:        rollback_fencing > rollback_draining > rollback_drained > rollback_committed
  *                          > rollback_cleaning > rolled_back
+ *   rollback_fencing, rollback_draining:  rollback_withdrawing > reversing
  * ```
+ * Callers are held back for a bounded time only. A switch that takes too long, or is to be given up, *withdraws*: the
+ * fence is taken off, the callers are let go, and the move stands where it stood before. Whoever wants it aborted
+ * aborts it from there, so nobody waits while the destination is cleaned.
+ *
  * The point of no return is `committed`: before it every failure takes the way of `aborting`; after it there is only
  * forward, or the same switch with the roles swapped.
  *
@@ -26,6 +32,7 @@ export const MOVE_STATES = [
   'fencing',
   'draining',
   'drained',
+  'withdrawing',
   'committed',
   'reversing',
   'cleaning',
@@ -35,6 +42,7 @@ export const MOVE_STATES = [
   'rollback_fencing',
   'rollback_draining',
   'rollback_drained',
+  'rollback_withdrawing',
   'rollback_committed',
   'rollback_cleaning',
   'rolled_back',
@@ -64,25 +72,31 @@ const FACTS: Readonly<Record<MoveState, StateFacts>> = {
   preflight: { next: ['prepared', 'aborting'], owner: 'source' },
   prepared: { next: ['copying', 'aborting'], owner: 'source' },
   copying: { next: ['catching_up', 'aborting'], owner: 'source' },
-  catching_up: { next: ['fencing', 'aborting'], owner: 'source' },
-  fencing: { next: ['draining', 'aborting'], onEntry: 'hold', owner: 'source', isHeld: true },
-  draining: { next: ['drained', 'aborting'], owner: 'source', isHeld: true },
-  drained: { next: ['committed', 'aborting'], owner: 'source', isHeld: true },
+  // Nothing is held if it comes from `copying`, and then nothing is released.
+  catching_up: { next: ['fencing', 'aborting'], onEntry: 'release', owner: 'source' },
+  fencing: { next: ['draining', 'withdrawing'], onEntry: 'hold', owner: 'source', isHeld: true },
+  draining: { next: ['drained', 'withdrawing'], owner: 'source', isHeld: true },
+  drained: { next: ['committed', 'withdrawing'], owner: 'source', isHeld: true },
+  withdrawing: { next: ['catching_up'], owner: 'source', isHeld: true },
   committed: { next: ['reversing'], onEntry: 'switch', owner: 'destination', isHeld: true },
   reversing: { next: ['cleaning', 'rollback_fencing'], onEntry: 'release', owner: 'destination' },
   cleaning: { next: ['done'], owner: 'destination' },
   done: { next: [], owner: 'destination' },
-  // Still held if it was before: only a source that takes writes again may be told of.
   aborting: { next: ['aborted'], owner: 'source' },
-  aborted: { next: [], onEntry: 'release', owner: 'source' },
+  aborted: { next: [], owner: 'source' },
   rollback_fencing: {
-    next: ['rollback_draining'],
+    next: ['rollback_draining', 'rollback_withdrawing'],
     onEntry: 'hold',
     owner: 'destination',
     isHeld: true,
   },
-  rollback_draining: { next: ['rollback_drained'], owner: 'destination', isHeld: true },
+  rollback_draining: {
+    next: ['rollback_drained', 'rollback_withdrawing'],
+    owner: 'destination',
+    isHeld: true,
+  },
   rollback_drained: { next: ['rollback_committed'], owner: 'destination', isHeld: true },
+  rollback_withdrawing: { next: ['reversing'], owner: 'destination', isHeld: true },
   rollback_committed: {
     next: ['rollback_cleaning'],
     onEntry: 'switch',
@@ -108,7 +122,7 @@ export function ownerIn(state: MoveState): MoveRole {
   return FACTS[state].owner;
 }
 
-/** Whether routers are asked to hold the slots back; `aborting` keeps what there was. */
+/** Whether routers are asked to hold the slots back. */
 export function isHeldIn(state: MoveState): boolean {
   return FACTS[state].isHeld === true;
 }
@@ -120,7 +134,12 @@ export function isEndState(state: MoveState): boolean {
 
 /** Whether the move can still be given up without anyone having noticed it. */
 export function mayAbort(state: MoveState): boolean {
-  return mayFollow(state, 'aborting');
+  return mayFollow(state, 'aborting') || mayFollow(state, 'withdrawing') || state === 'withdrawing';
+}
+
+/** The state by which a move lets its callers go without having switched, if there is one from here. */
+export function withdrawalFrom(state: MoveState): MoveState | undefined {
+  return FACTS[state].next.find((next) => next.endsWith('withdrawing'));
 }
 
 /** The name of a state as `status` shows it: a rollback is one thing to those who wait for it. */

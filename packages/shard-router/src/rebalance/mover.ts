@@ -14,13 +14,20 @@
 import { abortedError, type Clock, isShardlineError, ShardlineError, sleep } from '@shardline/core';
 import { routerErrors } from '../errors.js';
 import { unacknowledgedRouters } from '../topology/catalog.js';
+import { replaceGuardFunction } from '../topology/ownership.js';
 import type { Topology } from '../topology/topology.js';
 import { type ActionFacts, decideAction, type MoveAction } from './decide-action.js';
 import type { Finding } from './finding.js';
 import type { JournalStore, MoveRow } from './journal-store.js';
 import type { MoveContext } from './move-context.js';
 import { MoveSession } from './move-session.js';
-import { isEndState, isHeldIn, type MoveRole } from './move-state.js';
+import {
+  isEndState,
+  isHeldIn,
+  type MoveRole,
+  type MoveState,
+  withdrawalFrom,
+} from './move-state.js';
 import type { MoveSide, MoveWork } from './move-work.js';
 import { isPassing } from './passing-faults.js';
 import { preflightMove } from './preflight.js';
@@ -52,14 +59,24 @@ export interface MoverOptions {
   /** Whether to stay until the rollback window has ended. */
   readonly leaveOpen: boolean;
   readonly onProgress?: ((row: MoveRow) => void) | undefined;
-  /** For tests: called before and after each change of the journal and each effect; throwing is dying. */
+  /** For tests: called before and after each change of the journal and each effect. If it throws, the mover is dead. */
   readonly failpoint?: ((at: string) => void | Promise<void>) | undefined;
 }
 
 /** Pauses of the loop while there is nothing to do, by what is waited for. */
-const WAIT_MS = { copy: 200, stream: 100, routers: 2, barrier: 1, wish: 250 } as const;
+const WAIT_MS = {
+  copy: 200,
+  stream: 100,
+  release: 100,
+  routers: 2,
+  barrier: 1,
+  wish: 250,
+} as const;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
+/** After a switch that was withdrawn: whatever kept it from being made may take a while. */
+const FIRST_SWITCH_RETRY_MS = 1000;
+const LONGEST_SWITCH_RETRY_MS = 60_000;
 /** How far the destination's sequences are set ahead of the source's, which go on until the switch. */
 const SEQUENCE_MARGIN = 10_000;
 /** The journal is told of progress no more often than this. */
@@ -76,7 +93,12 @@ export class Mover {
   #isReverseReady = false;
   #isVerified = false;
   #isSuperseded = false;
+  #isDead = false;
   #heldSinceMs: number | undefined;
+  /** A fault that ends this run as soon as nobody waits any more. */
+  #failure: { readonly error: unknown } | undefined;
+  #withdrawals = 0;
+  #switchAgainAtMs = Number.NEGATIVE_INFINITY;
   #notedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(row: MoveRow, options: MoverOptions) {
@@ -107,7 +129,7 @@ export class Mover {
           failures = 0;
         } catch (error) {
           this.#closeSessions();
-          if (!isPassing(error) || this.#isSuperseded) throw await this.#failed(error);
+          if (!this.#mayGoOn(error)) throw await this.#failed(error);
           failures += 1;
           await this.#note({ lastError: messageOf(error) });
           await this.#rest(Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS));
@@ -120,8 +142,11 @@ export class Mover {
 
   /** @returns whether there is more to do. */
   async #round(): Promise<boolean> {
-    if (!isHeldIn(this.#row.journal.state)) {
+    if (isHeldIn(this.#row.journal.state)) {
+      this.#heldSinceMs ??= this.#options.clock.monotonicMs();
+    } else {
       this.#checkpoint();
+      if (this.#failure !== undefined) throw this.#failure.error;
       this.#row = await this.#options.store.load(this.#row.id);
     }
     const action = await this.#decide();
@@ -161,13 +186,38 @@ export class Mover {
       isReverseReady: await this.#hasReverse(source),
       hasAdvancedSequences: this.#hasAdvancedSequences,
       isVerified: this.#isVerified || !this.#options.limits.verify,
+      isSwitchHeld:
+        this.#row.steering.isCutOverHeld ||
+        this.#options.clock.monotonicMs() < this.#switchAgainAtMs,
       wish: this.#wish(),
     };
+  }
+
+  /**
+   * Whether the work begins anew after a fault. While callers wait it does in any case: to let them go, or, once the
+   * owner is another one, to finish.
+   */
+  #mayGoOn(error: unknown): boolean {
+    if (this.#isDead || this.#isSuperseded || isShardlineError(error, 'MOVE_SUPERSEDED')) {
+      return false;
+    }
+    if (isPassing(error)) return true;
+    if (!isHeldIn(this.#row.journal.state)) return false;
+    this.#failure ??= { error };
+    return true;
   }
 
   /** What an operator asks for, and what time asks for. */
   #wish(): ActionFacts['wish'] {
     const { wish, journal, rollbackLeftMs } = this.#row;
+    if (this.#heldSinceMs !== undefined && withdrawalFrom(journal.state) !== undefined) {
+      const heldMs = this.#options.clock.monotonicMs() - this.#heldSinceMs;
+      const isTooLong = heldMs > this.#options.limits.pauseTimeoutMs;
+      if (wish !== 'abort' && (isTooLong || this.#failure !== undefined)) return 'withdraw';
+    }
+    if (wish === 'roll-back' && this.#options.clock.monotonicMs() < this.#switchAgainAtMs) {
+      return undefined;
+    }
     if (journal.state === 'reversing' && wish === undefined && (rollbackLeftMs ?? 0) <= 0) {
       return this.#options.leaveOpen ? undefined : 'finish';
     }
@@ -175,7 +225,6 @@ export class Mover {
   }
 
   async #maySwitch(): Promise<boolean> {
-    if (this.#row.steering.isCutOverHeld) return false;
     return (await lagBytes(await this.#work())) <= this.#options.limits.switchLagBytes;
   }
 
@@ -276,23 +325,36 @@ export class Mover {
     }
   }
 
-  async #advance(to: MoveRow['journal']['state']): Promise<void> {
+  async #advance(to: MoveState): Promise<void> {
     await this.#at(`before ${to}`);
-    const wasHeld = isHeldIn(this.#row.journal.state);
+    const from = this.#row.journal.state;
+    const wasHeld = isHeldIn(from);
     this.#row = await this.#options.store.advance(this.#row, to);
     await this.#at(`after ${to}`);
     const isHeld = isHeldIn(to);
     if (!wasHeld && isHeld) this.#heldSinceMs = this.#options.clock.monotonicMs();
-    if (wasHeld && !isHeld) await this.#released();
+    if (wasHeld && !isHeld) await this.#released(from);
     if (to === 'reversing') await this.#note({ rollbackMs: this.#options.limits.rollbackWindowMs });
     this.#options.onProgress?.(this.#row);
   }
 
-  async #released(): Promise<void> {
-    if (this.#heldSinceMs !== undefined) {
-      await this.#note({ pauseMs: this.#options.clock.monotonicMs() - this.#heldSinceMs });
-    }
+  async #released(from: MoveState): Promise<void> {
+    const { clock, limits } = this.#options;
+    const pauseMs = clock.monotonicMs() - (this.#heldSinceMs ?? clock.monotonicMs());
     this.#heldSinceMs = undefined;
+    if (from !== 'withdrawing' && from !== 'rollback_withdrawing') {
+      return this.#note({ pauseMs });
+    }
+    this.#withdrawals += 1;
+    const delayMs = Math.min(
+      FIRST_SWITCH_RETRY_MS * 2 ** (this.#withdrawals - 1),
+      LONGEST_SWITCH_RETRY_MS,
+    );
+    this.#switchAgainAtMs = clock.monotonicMs() + delayMs;
+    if (this.#row.wish === 'abort' || this.#failure !== undefined) return;
+    await this.#note({
+      lastError: `The switch was not made within ${limits.pauseTimeoutMs} ms, so callers were let go; it is tried again in ${Math.round(delayMs / 1000)} s.`,
+    });
   }
 
   async #wait(what: keyof typeof WAIT_MS): Promise<void> {
@@ -311,21 +373,15 @@ export class Mover {
   async #openRecords(): Promise<void> {
     const { source, destination } = await this.#work();
     const { id, keyspace, slots, journal } = this.#row;
-    await Promise.all(
-      [source, destination].map((side) =>
-        openRecord(
-          side.session,
-          {
-            id,
-            keyspace,
-            slots,
-            shard: side.shard,
-            otherShard: side === source ? destination.shard : source.shard,
-          },
-          journal.generation,
-        ),
-      ),
-    );
+    const open = async (side: MoveSide, other: MoveSide) => {
+      // Guards that an older version has made know nothing of slots in transit.
+      for (const table of this.#options.context.tables) {
+        await replaceGuardFunction(side.session, this.#options.context.keyspace, table);
+      }
+      const move = { id, keyspace, slots, shard: side.shard, otherShard: other.shard };
+      await openRecord(side.session, move, journal.generation);
+    };
+    await Promise.all([open(source, destination), open(destination, source)]);
   }
 
   async #verify(): Promise<void> {
@@ -447,19 +503,26 @@ export class Mover {
   }
 
   async #failed(error: unknown): Promise<unknown> {
-    if (isShardlineError(error, 'MOVE_SUPERSEDED') || this.#options.signal.aborted) return error;
+    const isOver = this.#isDead || this.#options.signal.aborted;
+    if (isOver || isShardlineError(error, 'MOVE_SUPERSEDED')) return error;
     await this.#note({ lastError: messageOf(error) });
     return error;
   }
 
   async #at(point: string): Promise<void> {
-    await this.#options.failpoint?.(point);
+    try {
+      await this.#options.failpoint?.(point);
+    } catch (error) {
+      this.#isDead = true;
+      throw error;
+    }
   }
 }
 
 const WAITING: Record<keyof typeof WAIT_MS, string> = {
   copy: 'The rows that were there at the beginning are being copied.',
   stream: 'The destination is catching up.',
+  release: 'Everything is ready; the switch waits for its release.',
   routers: 'Routers have yet to acknowledge what the catalog says.',
   barrier: 'The last writes are on their way to the destination.',
   wish: 'The switch is made; the move can be rolled back or finished.',

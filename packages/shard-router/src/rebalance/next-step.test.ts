@@ -137,6 +137,33 @@ describe('nextStep', () => {
     },
   );
 
+  test.each(['fencing', 'draining', 'drained'])(
+    'a switch that is withdrawn in %s lets the callers go, and is made again from new',
+    (state) => {
+      const it = runTo(state);
+      it.run(nextStep(it.journal(), it.facts()));
+      it.run(nextStep(it.journal(), it.facts({ wish: 'withdraw' })));
+      expect(it.state()).toBe('withdrawing');
+      while (it.state() === 'withdrawing') it.run(nextStep(it.journal(), it.facts()));
+      expect(it.state()).toBe('catching_up');
+      expect(it.shards.source).toMatchObject({ isFenced: false, hasInbound: false, isOwner: true });
+      for (let steps = 0; it.state() !== 'done' && steps < 40; steps += 1) {
+        it.run(nextStep(it.journal(), it.facts({ wish: 'finish' })));
+      }
+      expect(it.state()).toBe('done');
+    },
+  );
+
+  test('a rollback that is withdrawn leaves the move where it was', () => {
+    const it = runTo('rollback_fencing', 'roll-back');
+    it.run(nextStep(it.journal(), it.facts()));
+    it.run(nextStep(it.journal(), it.facts({ wish: 'withdraw' })));
+    while (it.state() === 'rollback_withdrawing') it.run(nextStep(it.journal(), it.facts()));
+    expect(it.state()).toBe('reversing');
+    expect(it.shards.destination).toMatchObject({ isFenced: false, isOwner: true });
+    expect(it.shards.source).toMatchObject({ hasInbound: true });
+  });
+
   test('after the switch there is no way to give up', () => {
     const it = runTo('committed');
     expect(nextStep(it.journal(), it.facts({ wish: 'abort' }))).toMatchObject({ kind: 'effect' });

@@ -11,7 +11,7 @@
  */
 
 import type { MoveJournal } from './journal.js';
-import { type MoveRole, type MoveState, mayAbort } from './move-state.js';
+import { type MoveRole, type MoveState, mayFollow, withdrawalFrom } from './move-state.js';
 import type { ShardEffect, ShardRecord } from './shard-record.js';
 
 /** What is known of the world when a step is decided. */
@@ -27,8 +27,8 @@ export interface MoveFacts {
   readonly isCopied: boolean;
   /** Whether the stream is so close behind that the pause will be short. */
   readonly isCaughtUp: boolean;
-  /** What an operator, or the end of the rollback window, asks for. */
-  readonly wish?: 'abort' | 'roll-back' | 'finish' | undefined;
+  /** What an operator, the end of the rollback window, or a pause that takes too long asks for. */
+  readonly wish?: 'abort' | 'roll-back' | 'finish' | 'withdraw' | undefined;
 }
 
 /** What to do. */
@@ -52,7 +52,8 @@ const SETTLE: ShardEffect = { kind: 'settle' };
 
 /** Decides the one next command. */
 export function nextStep(journal: MoveJournal, facts: MoveFacts): MoveCommand {
-  if (facts.wish === 'abort' && mayAbort(journal.state)) return advanceTo('aborting');
+  const way = wayOut(journal.state, facts.wish);
+  if (way !== undefined) return advanceTo(way);
   switch (journal.state) {
     case 'planned':
       return advanceTo('preflight');
@@ -75,6 +76,8 @@ export function nextStep(journal: MoveJournal, facts: MoveFacts): MoveCommand {
       return draining(journal, facts, 'source') ?? advanceTo('drained');
     case 'drained':
       return turning(journal, facts) ?? advanceTo('committed');
+    case 'withdrawing':
+      return withdrawing(journal, facts) ?? advanceTo('catching_up');
     case 'committed':
       return switching(journal, facts, 'destination') ?? advanceTo('reversing');
     case 'reversing':
@@ -90,6 +93,8 @@ export function nextStep(journal: MoveJournal, facts: MoveFacts): MoveCommand {
       return draining(journal, facts, 'destination') ?? advanceTo('rollback_drained');
     case 'rollback_drained':
       return first(lacks(journal, facts, 'source', DROP)) ?? advanceTo('rollback_committed');
+    case 'rollback_withdrawing':
+      return first(lacks(journal, facts, 'destination', UNFENCE)) ?? advanceTo('reversing');
     case 'rollback_committed':
       return switching(journal, facts, 'source') ?? advanceTo('rollback_cleaning');
     case 'rollback_cleaning':
@@ -99,6 +104,21 @@ export function nextStep(journal: MoveJournal, facts: MoveFacts): MoveCommand {
     case 'rolled_back':
       return { kind: 'nothing' };
   }
+}
+
+/** Where a wish leads to at once. Nobody is kept waiting for an abort: the callers are let go first. */
+function wayOut(state: MoveState, wish: MoveFacts['wish']): MoveState | undefined {
+  if (wish === 'abort' && mayFollow(state, 'aborting')) return 'aborting';
+  if (wish !== 'abort' && wish !== 'withdraw') return undefined;
+  return withdrawalFrom(state);
+}
+
+/**
+ * The way back from a switch that was not made. The reverse stream goes before the forward one can run again: not
+ * both at once, as ever. A forward stream that was dropped already begins anew with a copy.
+ */
+function withdrawing(journal: MoveJournal, facts: MoveFacts): MoveCommand | undefined {
+  return first(lacks(journal, facts, 'source', UNFENCE), lacks(journal, facts, 'source', DROP));
 }
 
 /** The stream may have been lost with a failover; then the copy begins anew, it is never taken up again. */

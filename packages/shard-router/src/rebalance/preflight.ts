@@ -10,10 +10,11 @@
  */
 
 import { quoteLiteral } from '@shardline/core';
-import { findDifferences, type SchemaPart } from '../doctor/compare-schemas.js';
+import type { SchemaPart } from '../doctor/compare-schemas.js';
 import schemaSql from '../doctor/schema.sql';
 import { checkKnownAnswers } from '../hash/known-answers.js';
 import { formatSlots } from '../topology/slot-set.js';
+import { schemaDifferences } from './copy-schema.js';
 import type { Finding } from './finding.js';
 import { FindingList, judgeServer } from './inspect/judge-server.js';
 import { hasSlots, judgeTables } from './inspect/judge-tables.js';
@@ -129,36 +130,19 @@ function judgeSides(
     ),
     ...judged(source),
     ...judged(destination),
-    ...schemaFindings(source, destination),
+    ...schemaDifferences(
+      source.endpoint.name,
+      comparedParts(source),
+      destination.endpoint.name,
+      comparedParts(destination),
+    ),
     ...spaceFindings(context, source, destination),
   ];
 }
 
-function schemaFindings(source: Side, destination: Side): Finding[] {
-  const name = destination.endpoint.name;
-  const found = new FindingList(name);
-  const differences = findDifferences(
-    new Map([
-      ['source', source.parts],
-      ['destination', destination.parts],
-    ]),
-  );
-  for (const { table, part, definitions } of differences) {
-    // Named by itself, with a better remedy.
-    if (part === 'table' || part.startsWith('trigger ~shardline_')) continue;
-    const here = definitions['destination'] ?? 'missing';
-    const there = definitions['source'] ?? 'missing';
-    found.add(
-      'blocker',
-      'SCHEMA_DIFFERS',
-      `${table} ${part}`,
-      `It is ${here} here and ${there} on '${source.endpoint.name}'.`,
-      {
-        remedy: 'Make the shards the same, with `everywhere` or `shardline exec`.',
-      },
-    );
-  }
-  return found.findings;
+/** A table that is missing and a guard that is missing are named by themselves, with a better remedy. */
+function comparedParts({ parts }: Side): SchemaPart[] {
+  return parts.filter(({ part }) => part !== 'table' && !part.startsWith('trigger ~shardline_'));
 }
 
 /** What the copy needs; whether it is there cannot be asked through SQL. */

@@ -77,7 +77,8 @@ export async function closeRecord(
 /**
  * Does something to a shard in one transaction with its record.
  *
- * @param first statements that come before the record is read: the locks of an effect that waits for writers.
+ * @param locks statements that wait for writers, and come before the record is read; undefined if the effect needs
+ * none as the record is. If it does need them after all, it is refused.
  * @param work statements that bring the effect about.
  * @returns the record after it.
  * @throws ShardlineError `MOVE_SUPERSEDED`, `MOVE_STATE`; what PostgreSQL says.
@@ -88,20 +89,23 @@ export async function runEffect(
   effect: ShardEffect,
   generation: number,
   work: EffectWork,
-  first: readonly string[] = [],
+  locks?: readonly string[],
 ): Promise<StoredRecord> {
   const id = quoteLiteral(move);
   try {
     const answers = await inOneTrip<StoredRecord>(client, [
       BEGIN,
-      ...first,
+      ...(locks ?? []),
       fillSql(loadRecordSql, { move: id, lock: 'FOR UPDATE OF r' }),
     ]);
     const known = answers.at(-1)?.rows[0];
     if (known === undefined) throw supersededError(move);
-    const outcome = applyEffect(known, effect, generation, { openWrites: 0 });
+    const outcome = applyEffect(known, effect, generation, {
+      // Without the locks nobody knows whether there are any.
+      openWrites: locks === undefined ? 1 : 0,
+    });
     if (outcome.outcome !== 'applied') {
-      throw refusal(move, effect, outcome.outcome === 'refused' ? outcome.reason : 'not-fenced');
+      throw refusal(move, effect, outcome.outcome === 'refused' ? outcome.reason : 'open-writes');
     }
     const next: StoredRecord = { ...known, ...outcome.record };
     await inOneTrip(client, [...(await work(next)), saveStatement(id, next), 'COMMIT']);
@@ -154,7 +158,13 @@ function saveStatement(move: string, record: StoredRecord): string {
 function refusal(
   move: string,
   effect: ShardEffect,
-  reason: 'older-generation' | 'older-epoch' | 'is-owner' | 'has-inbound' | 'not-fenced',
+  reason:
+    | 'older-generation'
+    | 'older-epoch'
+    | 'is-owner'
+    | 'has-inbound'
+    | 'not-fenced'
+    | 'open-writes',
 ): ShardlineError {
   if (reason === 'older-generation' || reason === 'older-epoch') return supersededError(move);
   return new ShardlineError(

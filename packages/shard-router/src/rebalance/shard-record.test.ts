@@ -58,12 +58,18 @@ describe("a shard's record", () => {
     }
   });
 
-  test('the fence and every change of ownership wait for open writes', () => {
-    for (const kind of ['fence', 'relinquish', 'open'] as const) {
+  test('whatever stops writes waits for open ones, and nothing else does', () => {
+    const openWrites = { openWrites: 1 };
+    for (const kind of ['fence', 'relinquish'] as const) {
       const effect = EFFECTS.find((one) => one.kind === kind) as ShardEffect;
-      expect(applyEffect(owner, effect, 6, { openWrites: 1 })).toEqual({ outcome: 'blocked' });
+      expect(applyEffect(owner, effect, 6, openWrites)).toEqual({ outcome: 'blocked' });
     }
-    expect(applyEffect(owner, { kind: 'settle' }, 6, { openWrites: 1 }).outcome).toBe('applied');
+    const relinquish = EFFECTS.find(({ kind }) => kind === 'relinquish') as ShardEffect;
+    const fenced = applied(owner, { kind: 'fence' });
+    expect(applyEffect(fenced, relinquish, 6, openWrites).outcome).toBe('applied');
+    const open = EFFECTS.find(({ kind }) => kind === 'open') as ShardEffect;
+    expect(applyEffect({ ...owner, isOwner: false }, open, 6, openWrites).outcome).toBe('applied');
+    expect(applyEffect(owner, { kind: 'settle' }, 6, openWrites).outcome).toBe('applied');
   });
 
   test('writes are let in by an owner without a fence and by nobody else', () => {

@@ -9,8 +9,10 @@
  * 1. An effect of an older generation than the newest seen is refused, in the transaction that would do it. What
  *    undoes or drops is an effect too, even where there is nothing to undo: it advances the generation, so
  *    that what it undoes cannot come late.
- * 2. The fence, and every change of ownership, waits for open writes to end: a write that has passed the guard
- *    either commits before the fence or not at all. (They take a lock on the tables that conflicts with writing.)
+ * 2. Whatever stops writes waits for open ones to end: a write that has passed the guard either commits before the
+ *    fence or not at all. (It takes a lock on the tables that conflicts with writing.) Where no write can have passed the
+ *    guard, behind a fence or on a shard that does not own the slots, there is nothing to wait for, and writers of
+ *    other slots are not waited for either.
  * 3. An owner is never cleaned and never copied onto, whoever asks and at whichever generation.
  * 4. A barrier is written behind a fence or not at all.
  * 5. Ownership never goes back to an older epoch.
@@ -84,7 +86,7 @@ export function applyEffect(
   if (generation < record.generation) return { outcome: 'refused', reason: 'older-generation' };
   const reason = refusalOf(record, effect);
   if (reason !== undefined) return { outcome: 'refused', reason };
-  if (facts.openWrites > 0 && LOCKS_TABLES.has(effect.kind)) return { outcome: 'blocked' };
+  if (facts.openWrites > 0 && stopsWrites(record, effect)) return { outcome: 'blocked' };
   return {
     outcome: 'applied',
     record: { ...record, ...changeOf(record, effect, generation), generation },
@@ -97,7 +99,9 @@ export function seeBarrier(record: ShardRecord, generation: number): ShardRecord
 }
 
 /** These take SHARE ROW EXCLUSIVE on the tables, which waits for open writes. */
-const LOCKS_TABLES: ReadonlySet<ShardEffect['kind']> = new Set(['fence', 'relinquish', 'open']);
+function stopsWrites(record: ShardRecord, effect: ShardEffect): boolean {
+  return effect.kind === 'fence' || (effect.kind === 'relinquish' && acceptsWrites(record));
+}
 
 function refusalOf(
   record: ShardRecord,

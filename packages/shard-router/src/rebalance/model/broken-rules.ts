@@ -97,13 +97,10 @@ export const openBeforeRelinquish: NextStep = (journal, facts) => {
   return nextStep(journal, facts);
 };
 
-export const cleaningBeforeReverseIsDropped: NextStep = (journal, facts) => {
-  const { destination } = facts;
-  if (journal.state === 'aborting') {
-    if (destination.hasInbound) return effectOn('destination', { kind: 'drop-inbound' });
-    if (destination.hasForeignRows) return effectOn('destination', { kind: 'clean' });
-  }
-  return nextStep(journal, facts);
+export const withdrawingKeepsReverse: NextStep = (journal, facts) => {
+  const step = nextStep(journal, facts);
+  const isDrop = step.kind === 'effect' && step.effect.kind === 'drop-inbound';
+  return journal.state === 'withdrawing' && isDrop ? { kind: 'advance', to: 'catching_up' } : step;
 };
 
 /** Undoing where there is nothing to undo is left out, so the shard does not hear of the generation. */

@@ -4,7 +4,13 @@
  */
 
 import { openJournal, takeOver } from '../journal.js';
-import { isEndState, type MoveRole, type MoveState, mayAbort } from '../move-state.js';
+import {
+  isEndState,
+  type MoveRole,
+  type MoveState,
+  mayAbort,
+  withdrawalFrom,
+} from '../move-state.js';
 import type { MoveFacts } from '../next-step.js';
 import type { ShardEffect } from '../shard-record.js';
 import type { CutOverRules } from './rules.js';
@@ -45,7 +51,10 @@ function wishes(bounds: CutOverBounds, state: MoveState): readonly MoveFacts['wi
   if (state === 'reversing') {
     return bounds.canRollBack === false ? ['finish'] : ['finish', 'roll-back'];
   }
-  return mayAbort(state) && bounds.canAbort !== false ? [undefined, 'abort'] : [undefined];
+  const wishes: MoveFacts['wish'][] = [undefined];
+  if (mayAbort(state) && bounds.canAbort !== false) wishes.push('abort');
+  if (bounds.canWithdraw === true && withdrawalFrom(state) !== undefined) wishes.push('withdraw');
+  return wishes;
 }
 
 /** From whoever owns the slot now to the other shard: a second move is the way back if the first was made. */

@@ -16,7 +16,6 @@ import {
   acknowledgesAtOnce,
   bothStreamsAtOnce,
   cleanAtAnyGeneration,
-  cleaningBeforeReverseIsDropped,
   effectOn,
   fenceWithoutLock,
   ignoringGeneration,
@@ -32,6 +31,7 @@ import {
   reverseAfterOpening,
   UNLOCKED_FENCE,
   unfencedBarriers,
+  withdrawingKeepsReverse,
   withoutGrace,
   withoutLocalCheck,
   withoutRecordOnceDone,
@@ -227,9 +227,9 @@ export const MUTANTS: readonly Mutant[] = [
     caught: LOST,
   },
   {
-    name: 'an abort cleans the destination while the reverse stream still runs',
-    broken: { nextStep: cleaningBeforeReverseIsDropped },
-    bounds: FOREIGN_ONLY,
+    name: 'a switch that is withdrawn leaves the reverse stream',
+    broken: { nextStep: withdrawingKeepsReverse },
+    bounds: { ...FOREIGN_ONLY, foreignWrites: 2, canWithdraw: true },
     caught: LOST,
   },
   {

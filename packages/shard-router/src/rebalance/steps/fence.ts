@@ -3,15 +3,15 @@ import { fillSql } from '../../sql-template.js';
 import { lockStatement } from '../../topology/ownership.js';
 import type { MoveRole } from '../move-state.js';
 import type { MoveSide, MoveWork } from '../move-work.js';
-import { runEffect, type StoredRecord } from '../record-store.js';
+import { loadRecord, runEffect, type StoredRecord } from '../record-store.js';
 import { retryLocked } from '../retry-locked.js';
-import type { ShardEffect } from '../shard-record.js';
+import { acceptsWrites, type ShardEffect } from '../shard-record.js';
 import changeOwnerSql from '../sql/change-owner.sql';
 import setFenceSql from '../sql/set-fence.sql';
 import type { Step } from './step.js';
 
 /**
- * The steps that wait for writers: the fence, and the two halves of a switch.
+ * The fence, and the two halves of a switch.
  *
  * No trigger is made for a fence. The standing guard stands on every table already and asks the standing record, so
  * the fence is a mark there. The lock does what matters: it waits for all who have passed the guard and not yet
@@ -85,18 +85,23 @@ export const unfence: Step<ShardEffect & { kind: 'unfence' }> = {
   }),
 };
 
+/** Behind the fence there is nobody to wait for; without one, after a takeover of old, there may be. */
 export const relinquish: Step<ShardEffect & { kind: 'relinquish' }> = {
   kind: 'relinquish',
   precondition: 'the catalog says that the other shard owns the slots',
   undo: undefined,
-  run: (work, on, effect) => {
+  run: async (work, on, effect) => {
     const other = on === 'source' ? 'destination' : 'source';
-    return runLocked(work, on, effect, changeOwner(work, on, effect.epoch, work[other].shard));
+    const statement = changeOwner(work, on, effect.epoch, work[other].shard);
+    const { id, journal } = work.row;
+    const known = await loadRecord(work[on].session, id);
+    if (known !== undefined && acceptsWrites(known)) return runLocked(work, on, effect, statement);
+    return runEffect(work[on].session, id, effect, journal.generation, () => [statement]);
   },
-  describe: ({ tables, lockTimeoutMs }) => ({
+  describe: () => ({
     description: 'write into the standing record that the slots belong to the other shard',
     sql: [],
-    locks: locksTables(tables, lockTimeoutMs),
+    locks: undefined,
   }),
 };
 
@@ -104,11 +109,14 @@ export const open: Step<ShardEffect & { kind: 'open' }> = {
   kind: 'open',
   precondition: 'the other shard knows that it has lost the slots',
   undo: undefined,
-  run: (work, on, effect) =>
-    runLocked(work, on, effect, changeOwner(work, on, effect.epoch, work[on].shard)),
-  describe: ({ tables, lockTimeoutMs }) => ({
+  run: (work, on, effect) => {
+    const statement = changeOwner(work, on, effect.epoch, work[on].shard);
+    const { id, journal } = work.row;
+    return runEffect(work[on].session, id, effect, journal.generation, () => [statement]);
+  },
+  describe: () => ({
     description: 'write into the standing record that the slots belong here, and let writes in',
     sql: [],
-    locks: locksTables(tables, lockTimeoutMs),
+    locks: undefined,
   }),
 };

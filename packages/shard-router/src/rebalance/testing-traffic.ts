@@ -1,0 +1,117 @@
+/** Writers and readers that go on while a test moves slots, and what they know to be true. */
+
+import { expect } from 'vitest';
+import type { Router } from '../router.js';
+import type { TestingWorld } from './testing-world.js';
+
+/** Rows of the fixed population. */
+export const PEOPLE = 400;
+
+/** Traffic that can be ended and judged. */
+export interface Traffic {
+  readonly failures: readonly unknown[];
+  /** Calls that were answered. */
+  readonly calls: number;
+  /** Compares what is on the shards with what was acknowledged. Writing pauses meanwhile. */
+  judge(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function populate(router: Router): Promise<void> {
+  const rows = Array.from({ length: PEOPLE }, (_, id) => ({ id, name: `user ${id}` }));
+  await router.insertMany('users', rows);
+}
+
+/** Begins to update, read and count. */
+export function startTraffic(world: TestingWorld, router: Router, writers = 2): Traffic {
+  const acknowledged = new Map<number, number>();
+  const failures: unknown[] = [];
+  let isOver = false;
+  let isPaused = false;
+  let paused = 0;
+  let calls = 0;
+  const work = async (call: (at: number) => Promise<void>) => {
+    for (let at = 0; !isOver; at += 1) {
+      if (isPaused) {
+        paused += 1;
+        while (isPaused) await new Promise((resolve) => setTimeout(resolve, 2));
+        paused -= 1;
+      }
+      try {
+        await call(at);
+        calls += 1;
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  };
+  const loops = [
+    ...Array.from({ length: writers }, (_, writer) =>
+      work(async (at) => {
+        const id = (writer + writers * at) % PEOPLE;
+        const { rows } = await router.query<{ version: string }>(
+          id,
+          'UPDATE users SET version = version + 1 WHERE id = $1 RETURNING version',
+          [id],
+        );
+        acknowledged.set(id, Number(rows[0]?.version));
+      }),
+    ),
+    work(async (at) => {
+      const id = (at * 7) % PEOPLE;
+      const floor = acknowledged.get(id) ?? 1;
+      const { rows } = await router.query<{ version: string }>(
+        id,
+        'SELECT version FROM users WHERE id = $1',
+        [id],
+      );
+      if (Number(rows[0]?.version) < floor) {
+        failures.push(new Error(`stale: ${id} is ${rows[0]?.version}, was ${floor}`));
+      }
+    }),
+    work(async () => {
+      const rows = await router.scatter<{ id: string }>('SELECT id FROM users').all();
+      const ids = new Set(rows.map(({ id }) => id));
+      if (rows.length !== PEOPLE || ids.size !== PEOPLE) {
+        failures.push(new Error(`a scatter found ${rows.length} rows of ${ids.size} people`));
+      }
+    }),
+  ];
+  return {
+    failures,
+    get calls() {
+      return calls;
+    },
+    judge: async () => {
+      isPaused = true;
+      try {
+        await expect.poll(() => paused).toBe(loops.length);
+        await judgeRows(world, router, acknowledged);
+        expect(failures).toEqual([]);
+      } finally {
+        isPaused = false;
+      }
+    },
+    stop: async () => {
+      isOver = true;
+      await Promise.all(loops);
+    },
+  };
+}
+
+async function judgeRows(
+  world: TestingWorld,
+  router: Router,
+  acknowledged: ReadonlyMap<number, number>,
+): Promise<void> {
+  await router.refresh();
+  let found = 0;
+  for (const shard of Object.keys(world.servers)) {
+    for (const { id, version } of await world.rows(shard, 'users')) {
+      found += 1;
+      expect(router.explain(id as string)).toMatchObject({ kind: 'one', shard });
+      expect([id, Number(version)]).toEqual([id, acknowledged.get(Number(id)) ?? 1]);
+    }
+  }
+  expect(found).toBe(PEOPLE);
+}

@@ -43,4 +43,55 @@ describe('a cache over three tiers', () => {
     expect(await first.get('42')).toBe('new');
     expect(loads).toBe(2);
   });
+
+  it('shows a caller who knows more than this process nothing from before that time', async () => {
+    let sinceMs: number | undefined;
+    await using reader = createCache({ redis: redis.url, provenSince: () => sinceMs });
+    await using writer = createCache({ redis: redis.url });
+    await Promise.all([reader.ready(), writer.ready()]);
+    const policy = { ttl: '1h', tiers: ['l1', 'l2'], bound: '1h' } as const;
+    let source = 0;
+    const load = async () => {
+      source += 1;
+      return source;
+    };
+    const own = reader.namespace<number>('since', { ...policy, load });
+    const others = writer.namespace<number>('since', { ...policy, load });
+    for (let round = 1; round <= 20; round += 1) {
+      const key = `k${round}`;
+      const first = await own.get(key);
+      await others.invalidate(key);
+      // Whether or not this process has heard of it by now.
+      sinceMs = performance.now();
+      expect(own.peek(key) ?? (await own.get(key))).toBeGreaterThan(first ?? Number.NaN);
+      const loads = source;
+      expect(await own.get(key)).toBe(loads);
+      sinceMs = undefined;
+    }
+  });
+
+  it('runs every load in its context, and leaves a mark where an invalidation gives none', async () => {
+    await using cache = open();
+    await cache.ready();
+    const marks: (string | undefined)[] = [];
+    let around = 0;
+    const namespace = cache.namespace<number>('context', {
+      ttl: '1h',
+      freshness: 'now',
+      around: (load) => {
+        around += 1;
+        return load();
+      },
+      load: (_key, { freshness }) => marks.push(freshness),
+    });
+    await namespace.get('a');
+    await namespace.invalidate('a');
+    await namespace.get('a');
+    await cache.apply([{ namespace: 'context', keys: ['a'], freshness: 'then' }]);
+    await namespace.get('a', { load: (_key, { freshness }) => marks.push(freshness) });
+    await cache.apply([{ namespace: 'context', keys: ['a'] }]);
+    await namespace.get('a');
+    expect(marks).toEqual([undefined, 'now', 'then', 'now']);
+    expect(around).toBe(4);
+  });
 });

@@ -2,7 +2,7 @@ import { isShardlineError } from '@shardline/core';
 import { type PostgresServer, startPostgres } from '@shardline/testkit';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ReplicaPool } from './index.js';
+import { ReplicaPool, runInPoolSessions } from './index.js';
 import type { ReplicaPoolOptions } from './options.js';
 
 /** A primary, a prompt replica and one that shows every commit 200 ms late. */
@@ -233,6 +233,45 @@ describe('sessions', () => {
       );
       expect(rows).toHaveLength(1);
     }
+  });
+
+  test('a position carries a session as a token does, also for work over several pools', async () => {
+    const writer = await makePool();
+    const reader = await makePool({ replicas: [{ connectionString: late.url, name: 'late' }] });
+    const stranger = await makePool();
+    for (let id = 4000; id < 4010; id += 1) {
+      const session = writer.session();
+      await session.run(() => writer.query('INSERT INTO bet VALUES ($1, 1)', [id]));
+      const position = await session.position();
+      expect(position.position?.lsn).toBeGreaterThan(0n);
+      const select = () => reader.query('SELECT id FROM bet WHERE id = $1', [id]);
+      for (const taken of [
+        reader.sessionAt(position),
+        reader.sessionAt(position, { isTrusted: false }),
+        // At the primary, whatever it has been before.
+        reader.sessionAt(undefined),
+        reader.sessionAt({ ...position, systemIdentifier: '1' }),
+      ]) {
+        const inSession = (pool: object) => (pool === reader ? taken : undefined);
+        const rows = await runInPoolSessions(inSession, async () => {
+          await stranger.query('SELECT 1');
+          return (await select()).rows;
+        });
+        expect(rows).toHaveLength(1);
+      }
+      const merged = reader.session();
+      merged.merge(position);
+      expect((await merged.run(select)).rows).toHaveLength(1);
+    }
+  });
+
+  test('what every server in use has reached is known without asking, and only grows', async () => {
+    const pool = await makePool();
+    await pool.ready();
+    await expect.poll(() => pool.reachedPosition?.position?.lsn).toBeGreaterThan(0n);
+    const before = pool.reachedPosition?.position?.lsn ?? 0n;
+    await pool.query('INSERT INTO bet VALUES (5000, 1)');
+    await expect.poll(() => pool.reachedPosition?.position?.lsn).toBeGreaterThan(before);
   });
 
   test('a transaction raises the floor at its commit', async () => {

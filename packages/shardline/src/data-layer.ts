@@ -1,5 +1,4 @@
 import type { Cache, InvalidationReport } from '@shardline/cache';
-import type { Duration } from '@shardline/core';
 import type { RateLimiter } from '@shardline/ratelimit';
 import type { Router, ShardKey, TransactionOptions } from '@shardline/shard-router';
 import type pg from 'pg';
@@ -10,6 +9,7 @@ import type {
   NamespaceDefinitions,
 } from './config.js';
 import type { EntitiesOf, NamespacesOf, PayloadOf } from './infer.js';
+import type { CloseOptions } from './lifecycle/close-options.js';
 import type { CloseReport } from './lifecycle/close-report.js';
 import type { LayerSession, SessionStart } from './session/layer-session.js';
 import type { LayerTransaction } from './transaction/layer-transaction.js';
@@ -180,8 +180,7 @@ export interface DataLayer<
    * Ends the layer in order: nothing new is admitted, calls under way end, what is queued is flushed, leases
    * are given back, connections are closed.
    *
-   * @param options.deadline for all of it; what is not done by then is cut off and named. @default '10s'
    * @returns what was done and how long it took. It never throws.
    */
-  close(options?: { readonly deadline?: Duration }): Promise<CloseReport>;
+  close(options?: CloseOptions): Promise<CloseReport>;
 }

@@ -43,7 +43,16 @@ export type {
   PayloadOf,
   RowOf,
 } from './infer.js';
+export { closeOnSignals, type SignalOptions } from './lifecycle/close-on-signals.js';
+export type { ClosableServer, CloseOptions } from './lifecycle/close-options.js';
 export type { CloseReport, CloseStep } from './lifecycle/close-report.js';
+export {
+  liveness,
+  type ProbeAnswer,
+  type ProbedLayer,
+  type ProbePaths,
+  readiness,
+} from './lifecycle/probes.js';
 export type { LayerSession, SessionStart } from './session/layer-session.js';
 export { initialiseShards } from './shards.js';
 export type { LayerTransaction } from './transaction/layer-transaction.js';

@@ -30,6 +30,7 @@ import { RowRules } from './invalidation/row-rules.js';
 import { LayerContext } from './layer-context.js';
 import { Admission } from './lifecycle/admission.js';
 import { closeInOrder } from './lifecycle/close-in-order.js';
+import type { CloseOptions } from './lifecycle/close-options.js';
 import type { CloseReport } from './lifecycle/close-report.js';
 import { openNamespace } from './namespaces.js';
 import { Outbox } from './outbox/outbox.js';
@@ -72,6 +73,7 @@ export class OpenedLayer implements DataLayer {
   readonly #outbox: Outbox | undefined;
   readonly #cached: readonly string[];
   #closing: Promise<CloseReport> | undefined;
+  #isClosed = false;
 
   constructor(config: ResolvedConfig, parts: OpenedParts) {
     const { cache, router, pools, clock, limiter } = parts;
@@ -184,17 +186,17 @@ export class OpenedLayer implements DataLayer {
   }
 
   health(): DataLayerHealth {
-    const live = this.#closing === undefined;
+    const isLeaving = this.#closing !== undefined;
     const router = this.router.health();
     const reasons = [
-      ...(live ? [] : ['the layer is being closed']),
+      ...(isLeaving ? ['the layer is being closed'] : []),
       ...router.shards
         .filter(({ checked }) => !checked && !router.ready)
         .map(({ name }) => `shard '${name}' has not answered yet`),
     ];
     return {
-      live,
-      ready: live && router.ready,
+      live: !this.#isClosed,
+      ready: !isLeaving && router.ready,
       reasons,
       router,
       cache: this.#parts.cache?.health(),
@@ -211,22 +213,31 @@ export class OpenedLayer implements DataLayer {
     );
   }
 
-  close(options: { readonly deadline?: Duration } = {}): Promise<CloseReport> {
-    this.#closing ??= closeInOrder({
-      timeoutMs: durationMs(options.deadline ?? DEFAULT_CLOSE, 'deadline'),
-      clock: this.#parts.clock,
-      admission: this.#context.parts.admission,
-      outbox: this.#outbox,
-      limiters: [this.#parts.limiter, this.#parts.entityLimiter].filter((one) => one !== undefined),
-      cache: this.#parts.cache,
-      router: this.router,
-      pools: [...this.#parts.pools.values()],
-    });
+  close(options: CloseOptions = {}): Promise<CloseReport> {
+    this.#closing ??= this.#close(options);
     return this.#closing;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #close({ deadline, readinessDelay, servers = [] }: CloseOptions): Promise<CloseReport> {
+    const { clock, limiter, entityLimiter, cache, pools } = this.#parts;
+    const report = await closeInOrder({
+      timeoutMs: durationMs(deadline ?? DEFAULT_CLOSE, 'deadline'),
+      readinessDelayMs: durationMs(readinessDelay ?? '0ms', 'readinessDelay'),
+      servers,
+      clock,
+      admission: this.#context.parts.admission,
+      outbox: this.#outbox,
+      limiters: [limiter, entityLimiter].filter((one) => one !== undefined),
+      cache,
+      router: this.router,
+      pools: [...pools.values()],
+    });
+    this.#isClosed = true;
+    return report;
   }
 
   #openOutbox(): Outbox | undefined {

@@ -146,7 +146,7 @@ function makePools(config: ResolvedConfig): Map<string, ReplicaPool> {
 }
 
 /** Without a catalog the map follows from the configuration alone, the same in every process. */
-function fixedTopology(config: ResolvedConfig): Topology {
+export function fixedTopology(config: ResolvedConfig): Topology {
   const nodes = Object.keys(config.shards).map((name) => ({ name, weight: 1 }));
   return new Topology({
     epoch: 1,

@@ -1,5 +1,8 @@
-import type { PoolSession } from '../pool-session.js';
-import { SessionCarrier, type SessionCarrierOptions } from './session-carrier.js';
+import {
+  type CarriedSession,
+  SessionCarrier,
+  type SessionCarrierOptions,
+} from './session-carrier.js';
 
 /** What of a Fastify instance is used. */
 export interface FastifyLike {
@@ -40,7 +43,7 @@ interface FastifyReplyLike {
  */
 export function fastifySessions(app: FastifyLike, options: SessionCarrierOptions): void {
   const carrier = new SessionCarrier(options);
-  const sessions = new WeakMap<object, PoolSession>();
+  const sessions = new WeakMap<object, CarriedSession>();
   app.addHook('onRequest', (request, _reply, done) => {
     const session = carrier.begin((name) => {
       const value = request.headers[name.toLowerCase()];

@@ -1,4 +1,9 @@
 export { expressSessions } from './express.js';
 export { type FastifyLike, fastifySessions } from './fastify.js';
 export { type HonoContextLike, honoSessions } from './hono.js';
-export { SessionCarrier, type SessionCarrierOptions } from './session-carrier.js';
+export {
+  type CarriedSession,
+  SessionCarrier,
+  type SessionCarrierOptions,
+  type SessionSource,
+} from './session-carrier.js';

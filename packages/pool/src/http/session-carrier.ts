@@ -1,7 +1,19 @@
 import { checkOptions, type Duration, durationOption } from '@shardline/core';
 import * as v from 'valibot';
-import type { PoolSession } from '../pool-session.js';
-import type { ReplicaPool } from '../replica-pool.js';
+
+/** A session as it is carried: of one pool, or of a data layer over many. */
+export interface CarriedSession {
+  run<T>(work: () => T): T;
+  token(): Promise<string>;
+}
+
+/** What begins sessions: a `ReplicaPool`, or a data layer. */
+export interface SessionSource {
+  session(
+    token?: string,
+    options?: { readonly onBadToken?: 'throw' | 'begin-at-primary' },
+  ): CarriedSession;
+}
 
 /**
  * How a session travels with HTTP requests: its token comes in by a cookie or a header, everything
@@ -11,7 +23,8 @@ import type { ReplicaPool } from '../replica-pool.js';
  * signed if the pool has signing keys, and should be: they come from outside.
  */
 export interface SessionCarrierOptions {
-  readonly pool: ReplicaPool;
+  /** A `ReplicaPool`, or a data layer. */
+  readonly pool: SessionSource;
   /** `'cookie'` for browsers, `'header'` for services that pass it on themselves. @default 'cookie' */
   readonly via?: 'cookie' | 'header';
   /** Of the cookie or the header. @default 'shardline-session' */
@@ -28,9 +41,9 @@ export interface SessionCarrierOptions {
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 const schema = v.strictObject({
-  pool: v.custom<ReplicaPool>(
-    (pool) => typeof (pool as ReplicaPool | undefined)?.session === 'function',
-    'must be a ReplicaPool',
+  pool: v.custom<SessionSource>(
+    (pool) => typeof (pool as SessionSource | undefined)?.session === 'function',
+    'must be a ReplicaPool or a data layer',
   ),
   via: v.optional(v.picklist(['cookie', 'header']), 'cookie'),
   name: v.optional(
@@ -52,14 +65,14 @@ export class SessionCarrier {
   }
 
   /** The session of a request, by its headers. */
-  begin(header: (name: string) => string | undefined): PoolSession {
+  begin(header: (name: string) => string | undefined): CarriedSession {
     const { pool, via, name } = this.#options;
     const token = via === 'header' ? header(name) : cookieOf(header('cookie'), name);
     return pool.session(token, { onBadToken: 'begin-at-primary' });
   }
 
   /** The header that takes the session along. */
-  async finish(session: PoolSession): Promise<readonly [name: string, value: string]> {
+  async finish(session: CarriedSession): Promise<readonly [name: string, value: string]> {
     const { via, name, secure, sameSite, maxAge } = this.#options;
     const token = await session.token();
     if (via === 'header') return [name, token];

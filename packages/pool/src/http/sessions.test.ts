@@ -44,6 +44,8 @@ async function makePool(): Promise<ReplicaPool> {
 }
 
 /** `/add?id=1` and `/has?id=1`, as each framework would have it. */
+type Options = SessionCarrierOptions & { readonly pool: ReplicaPool };
+
 async function add(pool: ReplicaPool, id: number): Promise<string> {
   await pool.query('INSERT INTO bet VALUES ($1)', [id]);
   return 'added';
@@ -69,7 +71,7 @@ function listen(listener: RequestListener): Promise<Running> {
   });
 }
 
-async function withExpress(options: SessionCarrierOptions): Promise<Running> {
+async function withExpress(options: Options): Promise<Running> {
   const app = express();
   const { pool } = options;
   app.use(expressSessions(options));
@@ -83,7 +85,7 @@ async function withExpress(options: SessionCarrierOptions): Promise<Running> {
   return listen(app);
 }
 
-async function withFastify(options: SessionCarrierOptions): Promise<Running> {
+async function withFastify(options: Options): Promise<Running> {
   const app = Fastify();
   const { pool } = options;
   fastifySessions(app, options);
@@ -93,7 +95,7 @@ async function withFastify(options: SessionCarrierOptions): Promise<Running> {
   return { url, close: () => app.close() };
 }
 
-async function withHono(options: SessionCarrierOptions): Promise<Running> {
+async function withHono(options: Options): Promise<Running> {
   const app = new Hono();
   const { pool } = options;
   app.use(honoSessions(options));

@@ -60,6 +60,11 @@ export class EntityNames {
     return hasKey && (this.table.id === undefined || (id !== undefined && id !== null));
   }
 
+  /** The one text of a key. */
+  keyOf(key: unknown): string {
+    return this.#canonical(key as Key);
+  }
+
   /** The key in the cache. With an id it has two parts, and a colon within one cannot make two names one. */
   cacheKey({ key, id }: RowName): string {
     const text = this.#canonical(key as Key);

@@ -1,6 +1,14 @@
 /** One step of closing. */
 export interface CloseStep {
-  readonly step: 'drain' | 'outbox' | 'limits' | 'cache' | 'router' | 'pools';
+  readonly step:
+    | 'readiness'
+    | 'servers'
+    | 'drain'
+    | 'outbox'
+    | 'limits'
+    | 'cache'
+    | 'router'
+    | 'pools';
   readonly tookMs: number;
   /** Undefined if it was done in time. */
   readonly error: unknown;

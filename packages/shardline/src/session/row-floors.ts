@@ -51,7 +51,8 @@ export function mayFollow(mark: RowMark, seen: RowMark): boolean {
 }
 
 function isSameLoad(a: RowMark, b: RowMark): boolean {
-  return a.shard === b.shard && isSame(a.from, b.from) && isSame(a.to, b.to) && b.to !== BEYOND;
+  const isKnown = b.to.timeline !== BEYOND.timeline;
+  return isKnown && a.shard === b.shard && isSame(a.from, b.from) && isSame(a.to, b.to);
 }
 
 function isSame(a: Point | undefined, b: Point | undefined): boolean {

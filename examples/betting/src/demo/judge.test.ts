@@ -76,6 +76,14 @@ test('one failed request is one too many, and so is a span in which nothing happ
   expect(judgeRequests('now', counter.read()).holds).toBe(false);
 });
 
+test('what had to be sent again is a failure, save where a primary died', () => {
+  const counter = new Counter();
+  counter.add('ok', 1);
+  counter.repeated();
+  expect(judgeRequests('now', counter.read()).holds).toBe(false);
+  expect(judgeRequests('now', counter.read(), { mayRepeat: true }).holds).toBe(true);
+});
+
 test('an update that is seen late, or never by its own session, is told', () => {
   const [seen, own] = judgeUpdates([{ ownMs: 1, everywhereMs: 3000 }], 1, 2000);
   expect([seen?.holds, own?.holds]).toEqual([false, false]);

@@ -1,4 +1,7 @@
 #!/usr/bin/env node
-import { createProgram } from './program.js';
+import { processHost } from './process-host.js';
+import { run } from './run.js';
 
-void createProgram().parseAsync();
+void run(process.argv.slice(2), processHost()).then((exitCode) => {
+  process.exitCode = exitCode;
+});

@@ -87,17 +87,21 @@ export class ShardlineError extends Error {
   readonly code: string;
   /** Whether the same call may succeed later without anyone changing anything. */
   readonly retryable: boolean;
+  /** What to do next: the sentence that closes the message. */
+  readonly remedy: string;
   /** Address of the page that explains the code. */
   readonly documentation: string;
   /** Facts for programs: counts, names, positions. Never secrets. */
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(definition: ErrorDefinition, happened: string, more: ShardlineErrorDetails = {}) {
+    const remedy = more.remedy ?? definition.remedy;
     super(
-      composeMessage(definition, happened, more.remedy ?? definition.remedy),
+      composeMessage(definition, happened, remedy),
       'cause' in more ? { cause: more.cause } : undefined,
     );
     this.code = definition.code;
+    this.remedy = remedy;
     this.retryable = more.retryable ?? definition.retryable;
     this.documentation = `${DOCUMENTATION}/${definition.code}.md`;
     this.details = more.details ?? {};

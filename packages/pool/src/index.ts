@@ -17,4 +17,5 @@ export {
   type RoutedQueryConfig,
 } from './replica-pool.js';
 export type { RouteTarget } from './route/decide.js';
+export type { RouteExplanation } from './router.js';
 export type { TargetedPool } from './targeted-pool.js';

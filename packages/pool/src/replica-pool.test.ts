@@ -100,6 +100,27 @@ describe('routing', () => {
     });
   });
 
+  test('says where a statement would go, and why, and sends nothing', async () => {
+    const pool = await makePool();
+    const read = await pool.explain('SELECT stake FROM bet WHERE id = $1');
+    expect(read).toMatchObject({ statement: 'read', role: 'replica', reason: 'SELECT' });
+    expect([...read.nodes].sort()).toEqual(['late', 'prompt']);
+    expect(await pool.explain('SELECT 1 FROM bet FOR UPDATE')).toMatchObject({
+      role: 'primary',
+      nodes: ['primary'],
+      reason: expect.stringMatching(/lock/i),
+    });
+    expect(await pool.explain('SELECT 1', { target: 'primary' })).toMatchObject({
+      role: 'primary',
+      reason: 'the caller asked for the primary',
+    });
+    await pool.explain('INSERT INTO bet VALUES (4711, 1)');
+    expect((await pool.primary.query('SELECT 1 FROM bet WHERE id = 4711')).rows).toEqual([]);
+    await expect(pool.explain('SELECT 1', { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'ABORTED',
+    });
+  });
+
   test('a volatile function of the database runs on the primary', async () => {
     const pool = await makePool();
     expect((await pool.query('SELECT touch(77) AS stake')).rows).toEqual([{ stake: 77 }]);

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import { type Duration, durationMs, systemClock } from '@shardline/core';
+import { type Duration, durationMs, systemClock, withDeadline } from '@shardline/core';
 import pg from 'pg';
 import { Cluster, type PoolEvents } from './cluster.js';
 import { poolError } from './errors.js';
@@ -12,7 +12,7 @@ import { PoolSession, type SessionBeginning, type SessionPosition } from './pool
 import { releaseOnce } from './releasing.js';
 import type { RouteTarget } from './route/decide.js';
 import { failSubmittable, RoutedClient } from './routed-client.js';
-import type { Route } from './router.js';
+import type { Route, RouteExplanation, RouteRequest } from './router.js';
 import { currentSession } from './session/current-session.js';
 import { type PoolSettings, resolveSettings } from './settings.js';
 import { answer, type QueryCall, readQueryCall } from './statement-arguments.js';
@@ -212,6 +212,36 @@ export class ReplicaPool extends BasePool {
     await this.#cluster.start();
   }
 
+  /**
+   * Where a statement would go at this moment, and why. The statement is not sent.
+   *
+   * Waits until the servers' roles are known, no longer than `failoverTimeout`.
+   *
+   * @throws ShardlineError `POOL_ENDED`, `ABORTED`; `POOL_NO_REPLICA` for a target that is not known.
+   * @example
+   * ```ts
+   * import { ReplicaPool } from '@shardline/pool';
+   *
+   * declare const pool: ReplicaPool;
+   * const { role, nodes, reason } = await pool.explain('SELECT stake FROM bet FOR UPDATE');
+   * // 'primary', ['db-1:5432'], 'a locking clause'
+   * ```
+   */
+  async explain(text: string, options: QueryOptions = {}): Promise<RouteExplanation> {
+    if (this.#ending !== undefined) throw endedError();
+    this.#begin();
+    const { failoverTimeoutMs: timeoutMs } = this.#settings;
+    const doing = 'Learning the roles of the servers';
+    // A cluster without a primary has an explanation too.
+    const starting = this.#cluster.start().catch(() => {});
+    await withDeadline({ timeoutMs, signal: options.signal, doing }, () => starting).catch(
+      (error: unknown) => {
+        if (options.signal?.aborted) throw error;
+      },
+    );
+    return this.#cluster.router.explain(this.#requestFor(text, options));
+  }
+
   /** How the pool and its servers do, from what is known. */
   health(): PoolHealth {
     return healthOf(this.#cluster);
@@ -322,16 +352,20 @@ export class ReplicaPool extends BasePool {
     return submittable;
   }
 
-  async #routeOf({ statement, target, signal }: QueryCall): Promise<Route> {
+  async #routeOf({ statement, ...options }: QueryCall): Promise<Route> {
     const { router } = this.#cluster;
-    const request = {
-      statement: router.classify(statement.text),
+    const request = this.#requestFor(statement.text, options);
+    return router.tryRoute(request) ?? (await router.route(request));
+  }
+
+  #requestFor(text: string, { target, signal }: QueryOptions): RouteRequest {
+    return {
+      statement: this.#cluster.router.classify(text),
       target,
       signal,
       avoid: new Set<string>(),
       deadlineMs: systemClock.monotonicMs() + this.#settings.failoverTimeoutMs,
     };
-    return router.tryRoute(request) ?? (await router.route(request));
   }
 
   async #lend(target?: RouteTarget): Promise<pg.PoolClient> {

@@ -11,7 +11,7 @@ import { poolError } from './errors.js';
 import type { Node } from './node/node.js';
 import type { Balancer } from './route/balancer.js';
 import { decideRoute, type RouteDecision } from './route/decide.js';
-import type { Route, RouteRequest, Router } from './router.js';
+import type { Route, RouteExplanation, RouteRequest, Router } from './router.js';
 import type { Session } from './session/session.js';
 import { proveSnapshot } from './session/snapshot-proof.js';
 import type { TopologyMonitor } from './topology/monitor.js';
@@ -70,6 +70,23 @@ export class ReplicaRouter implements Router {
       if (route !== undefined) return route;
       if (decision.to === 'wait-for-position') hasWaited = true;
       await this.#prepare(decision, request, session);
+    }
+  }
+
+  explain(request: RouteRequest): RouteExplanation {
+    const decision = this.#decide(request, this.#options.session(), false);
+    const { reason } = decision;
+    const statement = request.statement.kind;
+    switch (decision.to) {
+      case 'primary':
+        return { statement, role: 'primary', nodes: [decision.node], reason };
+      case 'replicas':
+      case 'wait-for-position':
+        return { statement, role: 'replica', nodes: decision.nodes, reason };
+      case 'prove-snapshot':
+        return { statement, role: 'primary', nodes: [decision.node], reason };
+      default:
+        return { statement, role: 'none', nodes: [], reason };
     }
   }
 

@@ -1,6 +1,6 @@
 import type { ShardlineError } from '@shardline/core';
 import type { Classifier } from './classify/statement.js';
-import type { StatementClass } from './classify/statement-class.js';
+import type { StatementClass, StatementKind } from './classify/statement-class.js';
 import { poolError } from './errors.js';
 import type { Node } from './node/node.js';
 import type { RouteTarget } from './route/decide.js';
@@ -9,6 +9,17 @@ import type { RouteTarget } from './route/decide.js';
 export interface Route {
   readonly node: Node;
   readonly isReplica: boolean;
+  readonly reason: string;
+}
+
+/** Where a statement would go at this moment, and why. */
+export interface RouteExplanation {
+  /** What the statement is, as far as it was asked; with one server nobody has to ask. */
+  readonly statement: StatementKind;
+  /** `none`: there is no server for it at present. */
+  readonly role: 'primary' | 'replica' | 'none';
+  /** The server, or those among which the balancer picks one. */
+  readonly nodes: readonly string[];
   readonly reason: string;
 }
 
@@ -31,6 +42,8 @@ export interface Router {
   /** The server, if it is known without waiting. */
   tryRoute(request: RouteRequest): Route | undefined;
   route(request: RouteRequest): Promise<Route>;
+  /** What `route` would find, without waiting for anything. */
+  explain(request: RouteRequest): RouteExplanation;
 }
 
 /** One server and no choice. */
@@ -64,6 +77,16 @@ export class SingleRouter implements Router {
 
   route(request: RouteRequest): Promise<Route> {
     return Promise.resolve(this.tryRoute(request));
+  }
+
+  explain(request: RouteRequest): RouteExplanation {
+    const { node, reason } = this.tryRoute(request);
+    return {
+      statement: request.statement.kind,
+      role: 'primary',
+      nodes: [node.name],
+      reason,
+    };
   }
 }
 

@@ -86,7 +86,8 @@ async function publishOnce(client: pg.PoolClient, first: Topology): Promise<Topo
   }
 }
 
-async function onConnection<T>(
+/** Works on one connection of a place, and destroys it if the work threw. */
+export async function onConnection<T>(
   where: ShardLocation,
   work: (client: pg.PoolClient) => Promise<T>,
 ): Promise<T> {

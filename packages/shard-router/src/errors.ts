@@ -79,6 +79,12 @@ export const routerErrors = defineErrors({
     meaning: 'A transaction of one shard used a key that lives on another.',
     remedy: 'Keep a transaction to keys of one slot, or use one transaction per shard.',
   },
+  STATEMENT_INVALID: {
+    retryable: false,
+    meaning:
+      "A statement does not follow PostgreSQL's grammar, so that nobody can say what it reads.",
+    remedy: 'Correct the statement; the message says where the grammar stopped.',
+  },
   SCATTER_REFUSED: {
     retryable: false,
     meaning: 'A statement cannot be scattered exactly.',

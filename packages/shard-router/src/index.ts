@@ -1,5 +1,6 @@
 export { bootstrap } from './bootstrap.js';
 export { createRouter } from './create-router.js';
+export { type BootstrapStep, describeBootstrap } from './describe-bootstrap.js';
 export type { SchemaDifference } from './doctor/compare-schemas.js';
 export { routerErrors } from './errors.js';
 export { jumpHash } from './hash/jump.js';
@@ -29,6 +30,12 @@ export { diffSlots, movedSlots, type SlotMove } from './placement/diff.js';
 export { HashRing, type HashRingOptions } from './placement/hash-ring.js';
 export { proposeSlots, type SlotOwners } from './placement/slot-map.js';
 export type { KeyGroup, RouteDecision } from './route/decide.js';
+export type {
+  ExplainedShard,
+  ExplainOptions,
+  StatementExplanation,
+} from './route/explain-statement.js';
+export type { PlacementRule } from './route/place-statement.js';
 export { Router, type RouterHealth, type TablePlacement } from './router.js';
 export type { CallOptions } from './router-core.js';
 export type { KeyspaceOptions, RouterOptions, ShardLocation } from './router-options.js';

@@ -17,9 +17,10 @@ import {
 import { SlotGate } from './route/slot-gate.js';
 import { type Attempt, type CallOptions, done, MOVED, type RouterCore } from './router-core.js';
 import { fillScatterOptions, type ScatterOptions } from './scatter/options.js';
-import { isRerunnable, loadParser } from './scatter/rewrite.js';
+import { isRerunnable } from './scatter/rewrite.js';
 import { ScatterRows } from './scatter/scatter.js';
 import { ScatterPlanner } from './scatter/scatter-plan.js';
+import { loadParser } from './sql/tree.js';
 import type { KeyspaceTopology } from './topology/topology.js';
 import {
   attemptTransaction,

@@ -64,11 +64,7 @@ export async function migrate(client: Queryable, set: MigrationSet): Promise<num
  */
 export async function checkMigrated(client: Queryable, set: MigrationSet): Promise<void> {
   const latest = latestVersion(set);
-  const { rows } = await client.query<{ present: boolean }>(
-    'SELECT pg_catalog.to_regclass($1) IS NOT NULL AS present',
-    [quoteQualified('shardline', set.table)],
-  );
-  const version = rows[0]?.present === true ? await currentVersion(client, set) : 0;
+  const version = await versionIfAny(client, set);
   if (version < latest) {
     throw new ShardlineError(
       routerErrors.CATALOG_MISSING,
@@ -78,6 +74,24 @@ export async function checkMigrated(client: Queryable, set: MigrationSet): Promi
       { details: { subject: set.subject, version, latest } },
     );
   }
+}
+
+/** Steps that `migrate` would apply now; nothing is changed. */
+export async function pendingMigrations(
+  client: Queryable,
+  set: MigrationSet,
+): Promise<readonly Migration[]> {
+  const version = await versionIfAny(client, set);
+  return set.migrations.filter((migration) => migration.version > version);
+}
+
+/** Zero where there is no schema yet. */
+async function versionIfAny(client: Queryable, set: MigrationSet): Promise<number> {
+  const { rows } = await client.query<{ present: boolean }>(
+    'SELECT pg_catalog.to_regclass($1) IS NOT NULL AS present',
+    [quoteQualified('shardline', set.table)],
+  );
+  return rows[0]?.present === true ? currentVersion(client, set) : 0;
 }
 
 async function currentVersion(client: Queryable, set: MigrationSet): Promise<number> {

@@ -17,6 +17,11 @@ import { routerErrors } from './errors.js';
 import type { ShardKey } from './keyspace.js';
 import { type ByKeysOptions, KeyspaceRouter } from './keyspace-router.js';
 import type { RouteDecision } from './route/decide.js';
+import {
+  type ExplainOptions,
+  explainStatement,
+  type StatementExplanation,
+} from './route/explain-statement.js';
 import type { CallOptions, RouterCore } from './router-core.js';
 import { toTableName } from './router-options.js';
 import { routerTelemetry } from './router-telemetry.js';
@@ -137,6 +142,32 @@ export class Router implements AsyncDisposable {
   /** Where a call would go, and why. */
   explain(target?: ShardKey | readonly ShardKey[]): RouteDecision {
     return this.#default.explain(target);
+  }
+
+  /**
+   * Where a statement would go, and why: the shards, the servers of each, the rule, and the call that runs it so.
+   * Nothing is sent.
+   *
+   * @param values the parameters; a key that the statement names by `$n` is looked up in them.
+   * @throws ShardlineError `STATEMENT_INVALID`, `KEYSPACE_UNKNOWN`, `KEY_INVALID`, `ABORTED`.
+   * @example
+   * ```ts
+   * import type { Router } from '@shardline/shard-router';
+   *
+   * declare const router: Router;
+   * const { rule, shards } = await router.explainStatement(
+   *   'SELECT * FROM bets WHERE user_id = $1',
+   *   [42],
+   * );
+   * // rule: 'key-in-statement'; shards: [{ shard: 'b', slots: [517], role: 'replica', nodes: ['db-4:5432'], … }]
+   * ```
+   */
+  explainStatement(
+    sql: string,
+    values: readonly unknown[] = [],
+    options: ExplainOptions = {},
+  ): Promise<StatementExplanation> {
+    return explainStatement(this.#core, sql, values, options);
   }
 
   /** Runs one statement on the shard that owns a key. See `KeyspaceRouter.query`. */

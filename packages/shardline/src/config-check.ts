@@ -10,7 +10,9 @@ import type { RedisTarget } from '@shardline/core/redis';
 import type { LimiterOptions } from '@shardline/ratelimit';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import * as v from 'valibot';
+import { administrationSchema } from './administration.js';
 import type { NamespaceDefinition, PoolPolicy } from './config.js';
+import { expandEnvironment } from './environment.js';
 
 /**
  * The configuration, checked: each part by itself, then what its parts say of each other. Every fault is
@@ -176,6 +178,7 @@ const shapeSchema = v.strictObject({
     ),
   ),
   operationTimeout: v.optional(durationOption({ min: '1ms', max: '1d' }), '30s'),
+  administration: v.optional(administrationSchema, {}),
 });
 
 type Shape = v.InferOutput<typeof shapeSchema>;
@@ -216,7 +219,8 @@ const configSchema = v.pipe(
  * @throws ShardlineError `CONFIG_INVALID`, with every fault and its path.
  */
 export function resolveConfig(config: unknown): ResolvedConfig {
-  return checkOptions(configSchema, config, 'the data layer');
+  const expanded = expandEnvironment(config, process.env, 'the data layer');
+  return checkOptions(configSchema, expanded, 'the data layer');
 }
 
 /** What each part may say by itself and the whole may not. */

@@ -5,6 +5,7 @@ import type { ReplicaPoolOptions } from '@shardline/pool';
 import type { LimiterOptions } from '@shardline/ratelimit';
 import type { Router } from '@shardline/shard-router';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { AdministrationConfig } from './administration.js';
 
 /** What a key may be. */
 export type KeyType = 'bigint' | 'text' | 'uuid';
@@ -216,6 +217,8 @@ export interface DataLayerConfig<
   readonly outbox?: boolean | { readonly relayInterval?: Duration };
   /** Longest run of one statement of an entity, waiting for a connection included. @default '30s' */
   readonly operationTimeout?: Duration;
+  /** What the command line needs beyond what services need. */
+  readonly administration?: AdministrationConfig;
 }
 
 /** No events, no namespaces. */

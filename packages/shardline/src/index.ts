@@ -1,3 +1,15 @@
+export type {
+  AdministrationConfig,
+  Provider,
+  ShardAdministrationConfig,
+} from './administration.js';
+export { PROVIDERS } from './administration.js';
+export {
+  administratorConfigOf,
+  administratorRouterOptionsOf,
+  prepareLayerShard,
+  rebalancerOptionsOf,
+} from './administrator.js';
 export {
   type DataLayerConfig,
   defineConfig,
@@ -34,6 +46,7 @@ export type {
   NameArguments,
   NameOf,
 } from './entity/entity.js';
+export { type Environment, expandEnvironment } from './environment.js';
 export { layerErrors } from './errors.js';
 export type {
   EntitiesOf,

@@ -6,6 +6,7 @@ import {
   proposeSlots,
   type Router,
   type RouterOptions,
+  type ShardLocation,
   Topology,
 } from '@shardline/shard-router';
 import pg from 'pg';
@@ -22,7 +23,7 @@ import { installOutbox } from './outbox/install-outbox.js';
 const BIGINT_OID = 20;
 
 /** A bigint column is a `bigint` here, as keys are; `pg` by itself would hand out texts. */
-const types: pg.CustomTypesConfig = {
+export const types: pg.CustomTypesConfig = {
   getTypeParser(oid: number, format?: string) {
     if (oid === BIGINT_OID && format !== 'binary') return BigInt;
     return pg.types.getTypeParser(oid, format as 'text');
@@ -86,10 +87,10 @@ export async function initialiseShards(
   }
 }
 
-/** The options of a router over pools that are not its own to close. */
-function routerOptionsOf(
+/** The options of a router over pools that are not its own to close, or over places where it makes its own. */
+export function routerOptionsOf(
   config: ResolvedConfig,
-  pools: ReadonlyMap<string, ReplicaPool>,
+  pools: ReadonlyMap<string, ReplicaPool | ShardLocation>,
 ): RouterOptions {
   const entities = Object.values(config.entities);
   const keyspaces = Object.entries(config.keyspaces).map(([name, { keyType, slots, shards }]) => {

@@ -10,7 +10,7 @@ import { stepOf } from './steps/index.js';
 import type { StepPreview } from './steps/step.js';
 
 /** A step of the way to the end, as it is met when nothing goes wrong. */
-type Way = readonly (
+export type Way = readonly (
   | { readonly state: MoveState; readonly on: MoveRole; readonly kind: ShardEffect['kind'] }
   | {
       readonly state: MoveState;
@@ -20,7 +20,7 @@ type Way = readonly (
     }
 )[];
 
-const WAY: Way = [
+export const FORWARD: Way = [
   { state: 'preflight', description: 'look for everything that would keep the move from working' },
   { state: 'prepared', description: 'write the move into the records of both shards' },
   {
@@ -53,8 +53,15 @@ const WAY: Way = [
   { state: 'done', description: 'take publications, slots, roles and records of the move off' },
 ];
 
-/** From here on a move can be rolled back no more. */
-const LAST_STATES: ReadonlySet<MoveState> = new Set(['cleaning', 'done']);
+/** From here on a move goes to its end: neither given up nor rolled back. */
+const LAST_STATES: ReadonlySet<MoveState> = new Set([
+  'cleaning',
+  'done',
+  'aborting',
+  'aborted',
+  'rollback_cleaning',
+  'rolled_back',
+]);
 
 /** The steps of a plan. */
 export function describePlan(
@@ -72,14 +79,19 @@ export function describePlan(
       lockTimeoutMs: limits.lockTimeoutMs,
     };
     const name = `${move.source} > ${move.destination}, ${move.keyspace} ${move.slots}`;
-    return WAY.map((step): PlannedStep => {
-      const isReversible = !LAST_STATES.has(step.state);
-      if (!('kind' in step)) {
-        const { state, description, locks, sql = [] } = step;
-        return { move: name, state, on: 'catalog', description, sql, locks, isReversible };
-      }
-      const described = stepOf(step.kind).describe(preview, step.on);
-      return { move: name, state: step.state, on: move[step.on], ...described, isReversible };
-    });
+    return describeWay(FORWARD, name, preview);
+  });
+}
+
+/** The steps of a way, in its order. */
+export function describeWay(way: Way, name: string, preview: StepPreview): PlannedStep[] {
+  return way.map((step): PlannedStep => {
+    const isReversible = !LAST_STATES.has(step.state);
+    if (!('kind' in step)) {
+      const { state, description, locks, sql = [] } = step;
+      return { move: name, state, on: 'catalog', description, sql, locks, isReversible };
+    }
+    const described = stepOf(step.kind).describe(preview, step.on);
+    return { move: name, state: step.state, on: preview[step.on], ...described, isReversible };
   });
 }

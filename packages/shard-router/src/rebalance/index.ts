@@ -1,3 +1,4 @@
+export type { MoveWay } from './describe-move.js';
 export type { Finding } from './finding.js';
 export { openRebalancer } from './open-rebalancer.js';
 export type { PlacementChange } from './placement-change.js';

@@ -16,8 +16,10 @@ import { routerErrors } from '../errors.js';
 import { unacknowledgedRouters } from '../topology/catalog.js';
 import { replaceGuardFunction } from '../topology/ownership.js';
 import type { Topology } from '../topology/topology.js';
+import type { TableEstimate } from './copy-progress.js';
 import { type ActionFacts, decideAction, type MoveAction } from './decide-action.js';
 import type { Finding } from './finding.js';
+import { type CopiedSoFar, holdBack, THROTTLE_MS } from './hold-back.js';
 import type { JournalStore, MoveRow } from './journal-store.js';
 import type { MoveContext } from './move-context.js';
 import { MoveSession } from './move-session.js';
@@ -35,11 +37,18 @@ import type { FilledMoveLimits } from './rebalancer-options.js';
 import { closeRecord, loadRecord, openRecord, type StoredRecord } from './record-store.js';
 import { advanceSequences } from './sequences.js';
 import type { ShardLink } from './shard-link.js';
+import type { MoveProgress } from './status.js';
 import { stepOf } from './steps/index.js';
 import { isReverseReady, prepareReverse, takeOff } from './steps/streams.js';
 import { closeOutbound, isSlotAlive } from './stream.js';
 import { streamName } from './stream-names.js';
-import { isCopied, lagBytes, readProgress, settleStream } from './stream-progress.js';
+import {
+  estimateTables,
+  isCopied,
+  lagBytes,
+  readProgress,
+  settleStream,
+} from './stream-progress.js';
 import { setTransit, writeTransit } from './transit.js';
 import { verifyMove } from './verify-rows.js';
 
@@ -100,6 +109,11 @@ export class Mover {
   #withdrawals = 0;
   #switchAgainAtMs = Number.NEGATIVE_INFINITY;
   #notedAtMs = Number.NEGATIVE_INFINITY;
+  #throttledAtMs = Number.NEGATIVE_INFINITY;
+  #estimates: readonly TableEstimate[] | undefined;
+  #copied: CopiedSoFar | undefined;
+  /** Why the copy is held back, if it is. */
+  #heldBack: string | undefined;
 
   constructor(row: MoveRow, options: MoverOptions) {
     this.#row = row;
@@ -171,10 +185,9 @@ export class Mover {
     const { state } = this.#row.journal;
     const { source, destination } = await this.#readRecords();
     const isStreaming = destination?.hasInbound === true;
-    const isComplete =
-      isStreaming && (state === 'copying' || state === 'catching_up')
-        ? await isCopied(await this.#work())
-        : true;
+    const isFilling = isStreaming && (state === 'copying' || state === 'catching_up');
+    if (isFilling) await this.#throttle(await this.#work());
+    const isComplete = isFilling ? await isCopied(await this.#work()) : true;
     return {
       source,
       destination,
@@ -225,6 +238,7 @@ export class Mover {
   }
 
   async #maySwitch(): Promise<boolean> {
+    if (this.#heldBack !== undefined) return false;
     return (await lagBytes(await this.#work())) <= this.#options.limits.switchLagBytes;
   }
 
@@ -484,15 +498,39 @@ export class Mover {
     });
   }
 
+  /** Progress is told about once a second, and decides nothing. */
   async #tell(action: MoveAction): Promise<void> {
     const { clock, onProgress, store } = this.#options;
-    if (isHeldIn(this.#row.journal.state)) return;
-    if (clock.monotonicMs() - this.#notedAtMs < NOTE_MS) return;
-    this.#notedAtMs = clock.monotonicMs();
-    const waitingFor = action.kind === 'wait' ? WAITING[action.for] : null;
-    const progress = this.#sides === undefined ? undefined : await readProgress(await this.#work());
+    const nowMs = clock.monotonicMs();
+    if (isHeldIn(this.#row.journal.state) || nowMs - this.#notedAtMs < NOTE_MS) return;
+    this.#notedAtMs = nowMs;
+    const waitingFor = action.kind === 'wait' ? (this.#heldBack ?? WAITING[action.for]) : null;
+    const progress = await this.#progress();
     await store.note(this.#row, { waitingFor, ...(progress === undefined ? {} : { progress }) });
     onProgress?.({ ...this.#row, progress, waitingFor: waitingFor ?? undefined });
+  }
+
+  async #progress(): Promise<MoveProgress | undefined> {
+    const { state } = this.#row.journal;
+    if (state !== 'copying' && state !== 'catching_up') return this.#row.progress;
+    const work = await this.#work();
+    this.#estimates ??= await estimateTables(work);
+    return readProgress(work, this.#estimates, Date.now() - this.#row.stateSinceMs);
+  }
+
+  /** While rows are copied: are others suffering? @throws to give the move up. */
+  async #throttle(work: MoveWork): Promise<void> {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#throttledAtMs < THROTTLE_MS) return;
+    this.#throttledAtMs = nowMs;
+    const progress = await this.#progress();
+    const now = { bytes: progress?.copiedBytes ?? 0, atMs: nowMs };
+    const decision = await holdBack(work, { before: this.#copied, now });
+    this.#copied = now;
+    this.#heldBack = decision.isHeldBack ? decision.cause : undefined;
+    if (!decision.mustGiveUp || this.#row.wish === 'abort') return;
+    await this.#note({ lastError: decision.cause ?? null });
+    this.#row = await this.#options.store.ask(this.#row.id, { wish: 'abort' });
   }
 
   async #note(facts: Parameters<JournalStore['note']>[1]): Promise<void> {

@@ -15,6 +15,7 @@ import type { Topology } from '../topology/topology.js';
 import { beginPlan, endPlan, newId } from './begin-plan.js';
 import { Coordinator, type RunOptions } from './coordinator.js';
 import { copySchema } from './copy-schema.js';
+import { describeMove, type MoveWay } from './describe-move.js';
 import { describePlan } from './describe-plan.js';
 import { examineServers } from './doctor.js';
 import type { Finding } from './finding.js';
@@ -169,6 +170,10 @@ class PostgresRebalancer implements Rebalancer {
   async describe(plan: RebalancePlan): Promise<readonly PlannedStep[]> {
     checkSeal(plan);
     return describePlan(plan, this.#options);
+  }
+
+  async describeMove(move: string, way: MoveWay): Promise<readonly PlannedStep[]> {
+    return describeMove(moveStatus(await this.#resolve(move)), way, this.#options);
   }
 
   async apply(plan: RebalancePlan, options: ApplyOptions = {}): Promise<RebalanceReport> {

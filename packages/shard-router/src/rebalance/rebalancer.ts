@@ -1,4 +1,5 @@
 import type { DistributionAnalysis } from '../placement/analyze.js';
+import type { MoveWay } from './describe-move.js';
 import type { Finding } from './finding.js';
 import type { PlacementChange } from './placement-change.js';
 import type { RebalancePlan } from './plan.js';
@@ -99,6 +100,8 @@ export interface Rebalancer extends AsyncDisposable {
   check(plan: RebalancePlan): Promise<PlanCheck>;
   /** What applying would do, step by step, in stable order. */
   describe(plan: RebalancePlan): Promise<readonly PlannedStep[]>;
+  /** What would still happen to a move that takes a way to its end; empty if it cannot any more. */
+  describeMove(move: string, way: MoveWay): Promise<readonly PlannedStep[]>;
   /** Carries a plan out. A second call with the same plan takes up where the first one ended. */
   apply(plan: RebalancePlan, options?: ApplyOptions): Promise<RebalanceReport>;
   /** Takes up what is not over, of all moves or of one, whoever began it. */

@@ -1,12 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Keyspace } from '../keyspace.js';
-import {
-  excludeSlots,
-  isRerunnable,
-  loadParser,
-  parseScatter,
-  type RewriteScope,
-} from './rewrite.js';
+import { loadParser } from '../sql/tree.js';
+import { excludeSlots, isRerunnable, parseScatter, type RewriteScope } from './rewrite.js';
 
 beforeAll(loadParser);
 

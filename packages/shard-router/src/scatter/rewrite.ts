@@ -10,14 +10,21 @@
  * database's own. At rest such statements run as they are.
  */
 
-import { quoteIdentifier, quoteInteger, ShardlineError } from '@shardline/core';
-import { loadModule, parseSync } from 'libpg-query';
+import { quoteIdentifier, quoteInteger } from '@shardline/core';
 import { deparseSync } from 'pgsql-deparser';
-import { routerErrors } from '../errors.js';
 import { type Keyspace, type ShardedTable, slotExpression } from '../keyspace.js';
-
-/** A node of the parse tree; its shape is the grammar's. */
-type Node = Record<string, unknown>;
+import {
+  aliasOf,
+  collect,
+  functionName,
+  HARMLESS_SETS,
+  hasNode,
+  isTable,
+  type Node,
+  parseStatements,
+} from '../sql/tree.js';
+import { mergingFault, WRITES, writingFault } from './merging-fault.js';
+import { refused, refusedWhileMoving } from './refusal.js';
 
 /** What the rewriting knows of the database. */
 export interface RewriteScope {
@@ -27,15 +34,6 @@ export interface RewriteScope {
   readonly referenceTables: readonly { readonly schema: string; readonly name: string }[];
   /** Names of functions that are not PostgreSQL's own and may read tables. */
   readonly userFunctions: ReadonlySet<string>;
-}
-
-/** Loads the parser; everything else here is synchronous. */
-export const loadParser: () => Promise<void> = loadModule;
-
-/** A statement as its tree, the parser having been loaded. */
-export function parseStatements(sql: string): Node[] {
-  const { stmts = [] } = parseSync(sql) as { stmts?: { stmt: Node }[] };
-  return stmts.map(({ stmt }) => stmt);
 }
 
 /**
@@ -94,86 +92,6 @@ const RERUNNABLE: ReadonlySet<string> = new Set([
   'DeleteStmt',
   'MergeStmt',
 ]);
-
-const WRITES: ReadonlySet<string> = new Set([
-  'InsertStmt',
-  'UpdateStmt',
-  'DeleteStmt',
-  'MergeStmt',
-  'CallStmt',
-]);
-
-function writingFault(select: Node): string | undefined {
-  if (hasNode(select, WRITES)) return 'it writes; a scatter only reads';
-  if (hasNode(select, new Set(['intoClause'])))
-    return 'SELECT INTO makes a table; a scatter only reads';
-  if (hasNode(select, new Set(['lockingClause']))) return 'it locks rows; a scatter only reads';
-  return undefined;
-}
-
-/** What would be wrong if the rows of the shards were put together: each of these is computed over all rows. */
-function mergingFault(select: Node): string | undefined {
-  const op = select['op'];
-  if (op !== undefined && op !== 'SETOP_NONE') {
-    if (op !== 'SETOP_UNION' || select['all'] !== true) {
-      return 'UNION, INTERSECT and EXCEPT compare rows of all shards; use UNION ALL, or state `perShard: true`';
-    }
-    return mergingFault(select['larg'] as Node) ?? mergingFault(select['rarg'] as Node);
-  }
-  const options = 'give it as an option of the scatter, or state `perShard: true`';
-  if (select['limitCount'] !== undefined || select['limitOffset'] !== undefined) {
-    return `its LIMIT or OFFSET would hold for each shard; ${options}`;
-  }
-  if (select['sortClause'] !== undefined)
-    return `its ORDER BY would hold for each shard; ${options}`;
-  if (select['distinctClause'] !== undefined)
-    return `its DISTINCT would hold for each shard; ${options}`;
-  if (select['groupClause'] !== undefined)
-    return `its GROUP BY would hold for each shard; ${options}`;
-  if (hasTotal(select['targetList']) || select['havingClause'] !== undefined) {
-    return `its totals or window functions would hold for each shard; ${options}`;
-  }
-  return undefined;
-}
-
-const TOTALS = new Set(
-  'count sum avg min max array_agg string_agg json_agg jsonb_agg json_object_agg jsonb_object_agg bool_and bool_or every bit_and bit_or bit_xor stddev stddev_pop stddev_samp variance var_pop var_samp corr covar_pop covar_samp mode percentile_cont percentile_disc xmlagg range_agg any_value'.split(
-    ' ',
-  ),
-);
-
-/** Whether a total or a window function stands in an expression, and not in a subquery of its own. */
-function hasTotal(node: unknown): boolean {
-  if (Array.isArray(node)) return node.some(hasTotal);
-  if (typeof node !== 'object' || node === null) return false;
-  return Object.entries(node).some(([key, value]) => {
-    if (key === 'SelectStmt') return false;
-    if (key === 'FuncCall' && isTotal(value as Node)) return true;
-    return hasTotal(value);
-  });
-}
-
-function isTotal(call: Node): boolean {
-  return call['over'] !== undefined || call['agg_star'] === true || TOTALS.has(functionName(call));
-}
-
-function functionName(call: Node): string {
-  const last = (call['funcname'] as Node[]).at(-1) as { String?: { sval?: string } };
-  return last.String?.sval ?? '';
-}
-
-function hasNode(node: unknown, names: ReadonlySet<string>): boolean {
-  if (Array.isArray(node)) return node.some((item) => hasNode(item, names));
-  if (typeof node !== 'object' || node === null) return false;
-  return Object.entries(node).some(([key, value]) => names.has(key) || hasNode(value, names));
-}
-
-/** Set-returning functions of PostgreSQL that read no table. */
-const HARMLESS_SETS = new Set(
-  'generate_series unnest json_array_elements json_array_elements_text jsonb_array_elements jsonb_array_elements_text json_each json_each_text jsonb_each jsonb_each_text jsonb_object_keys json_object_keys jsonb_to_record jsonb_to_recordset json_to_recordset regexp_matches regexp_split_to_table string_to_table generate_subscripts'.split(
-    ' ',
-  ),
-);
 
 class Rewriter {
   readonly #scope: RewriteScope;
@@ -285,19 +203,18 @@ class Rewriter {
     const schema = table['schemaname'] as string | undefined;
     const name = table['relname'] as string;
     if (schema === undefined && names.has(name)) return item;
-    const sharded = this.#scope.tables.find((known) => isSame(known, schema, name));
+    const sharded = this.#scope.tables.find((known) => isTable(known, table));
     if (sharded === undefined) {
       const isKnown =
         schema === 'pg_catalog' ||
         schema === 'information_schema' ||
-        this.#scope.referenceTables.some((known) => isSame(known, schema, name));
+        this.#scope.referenceTables.some((known) => isTable(known, table));
       if (isKnown) return item;
       throw refusedWhileMoving(
         `'${name}' is neither a sharded table of this keyspace nor a reference table`,
       );
     }
-    const alias =
-      ((table['alias'] as Node | undefined)?.['aliasname'] as string | undefined) ?? name;
+    const alias = aliasOf(table);
     const condition = this.#condition(sharded, alias);
     if (!isNullable) {
       conditions.push(condition);
@@ -341,24 +258,6 @@ function filteredSubselect(item: Node, table: Node, alias: string, condition: No
   return subselect as Node;
 }
 
-function isSame(
-  known: { schema: string; name: string },
-  schema: string | undefined,
-  name: string,
-): boolean {
-  return known.name === name && (schema === undefined || schema === known.schema);
-}
-
-function collect(node: unknown, name: string, into: Node[]): void {
-  if (Array.isArray(node)) for (const item of node) collect(item, name, into);
-  else if (typeof node === 'object' && node !== null) {
-    for (const [key, value] of Object.entries(node)) {
-      if (key === name) into.push(value as Node);
-      collect(value, name, into);
-    }
-  }
-}
-
 /** A tree without the positions in the text; nested ANDs are flattened, as the grammar itself does. */
 function withoutPlaces(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(withoutPlaces);
@@ -376,19 +275,4 @@ function withoutPlaces(node: unknown): unknown {
     return inner?.boolop === 'AND_EXPR' ? (inner.args ?? []) : [arg];
   });
   return { ...plain, BoolExpr: { ...conjunction, args } };
-}
-
-function refused(why: string): ShardlineError {
-  return new ShardlineError(
-    routerErrors.SCATTER_REFUSED,
-    `The statement cannot be scattered: ${why}.`,
-  );
-}
-
-function refusedWhileMoving(why: string): ShardlineError {
-  return new ShardlineError(
-    routerErrors.SCATTER_REFUSED,
-    `While slots move, the statement cannot be scattered exactly: ${why}.`,
-    { retryable: true, remedy: 'Try again when the move has ended, or declare what it reads.' },
-  );
 }

@@ -5,8 +5,11 @@
 import { LRUCache } from 'lru-cache';
 import type { KeyspaceRouter } from '../keyspace-router.js';
 import type { RouterCore } from '../router-core.js';
+import { loadParser, type Node } from '../sql/tree.js';
+import { analyseColocation, type ColocationScope } from './colocation.js';
+import { declaredTables } from './declared-tables.js';
 import type { FilledScatterOptions } from './options.js';
-import { excludeSlots, loadParser, parseScatter, type RewriteScope } from './rewrite.js';
+import { excludeSlots, parseScatter, type RewriteScope } from './rewrite.js';
 import { pushDown, type ScatterTarget } from './scatter.js';
 import type { ScatterClient } from './shard-cursor.js';
 import userFunctionsSql from './user-functions.sql';
@@ -19,6 +22,7 @@ const FUNCTIONS_TTL_MS = 30_000;
 export class ScatterPlanner {
   readonly #core: RouterCore;
   readonly #keyspace: KeyspaceRouter;
+  readonly #declared: ColocationScope;
   readonly #parsed = new LRUCache<string, { stmt: ReturnType<typeof parseScatter> }>({
     max: CACHED_STATEMENTS,
   });
@@ -27,6 +31,7 @@ export class ScatterPlanner {
   constructor(core: RouterCore, keyspace: KeyspaceRouter) {
     this.#core = core;
     this.#keyspace = keyspace;
+    this.#declared = declaredTables(core.options, keyspace.name);
   }
 
   async plan(text: string, options: FilledScatterOptions): Promise<ScatterTarget[]> {
@@ -60,6 +65,7 @@ export class ScatterPlanner {
     const known = this.#parsed.get(key);
     if (known !== undefined) return known.stmt;
     const stmt = parseScatter(text, perShard);
+    if (!perShard) analyseColocation(stmt['SelectStmt'] as Node, this.#declared);
     this.#parsed.set(key, { stmt });
     return stmt;
   }

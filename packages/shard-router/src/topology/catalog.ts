@@ -13,7 +13,13 @@
 
 import { quoteIdentifier, ShardlineError } from '@shardline/core';
 import { routerErrors } from '../errors.js';
-import { checkMigrated, type MigrationSet, migrate } from '../migrations.js';
+import {
+  checkMigrated,
+  type Migration,
+  type MigrationSet,
+  migrate,
+  pendingMigrations,
+} from '../migrations.js';
 import type { Queryable } from '../shard/queryable.js';
 import catalogSql from './sql/001-catalog.sql';
 import movesSql from './sql/002-moves.sql';
@@ -88,6 +94,11 @@ export function migrateCatalog(client: SingleConnection): Promise<number[]> {
 /** @throws ShardlineError `CATALOG_MISSING`, `CATALOG_TOO_NEW`. */
 export function checkCatalog(client: Queryable): Promise<void> {
   return checkMigrated(client, catalogMigrations);
+}
+
+/** Steps that `migrateCatalog` would apply now; nothing is changed. @throws ShardlineError `CATALOG_TOO_NEW`. */
+export function pendingCatalogMigrations(client: Queryable): Promise<readonly Migration[]> {
+  return pendingMigrations(client, catalogMigrations);
 }
 
 /** Gives a role what a router needs and no more. */

@@ -101,9 +101,7 @@ describe('a cut-over', () => {
     await explore(withdrawn.model);
     const quiet = ['planned', 'preflight', 'prepared'];
     const met = new Set([...states, ...withdrawn.states]);
-    expect([...met].sort()).toEqual(
-      MOVE_STATES.filter((state) => !quiet.includes(state)).sort(),
-    );
+    expect([...met].sort()).toEqual(MOVE_STATES.filter((state) => !quiet.includes(state)).sort());
     const kinds = [...actions].join('\n');
     for (const wanted of [
       /lease ends$/m,

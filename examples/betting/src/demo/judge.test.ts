@@ -32,15 +32,15 @@ describe('the rows at the end', () => {
   });
 
   test.each([
-    [{ users: 9 }],
-    [{ users: 11 }],
-    [{ misplaced: 1 }],
-    [{ acknowledgedMissing: 1 }],
-    [{ betsTwice: 1 }],
-    [{ betsAcknowledged: 0 }],
-    [{ ledgerEntries: 5 }],
-    [{ money: 999n }],
-  ] satisfies [Partial<Inventory>][])('%j breaks a promise', (changes) => {
+    ['a user who is missing', { users: 9 }],
+    ['a user who is there twice', { users: 11 }],
+    ['a misplaced user', { misplaced: 1 }],
+    ['an acknowledged bet that is missing', { acknowledgedMissing: 1 }],
+    ['a bet that is there twice', { betsTwice: 1 }],
+    ['a run in which nothing was acknowledged', { betsAcknowledged: 0 }],
+    ['a bet without its ledger entry', { ledgerEntries: 5 }],
+    ['money that went missing', { money: 999n }],
+  ] satisfies [string, Partial<Inventory>][])('%s breaks a promise', (_what, changes) => {
     expect(broken(changes).length).toBe(1);
   });
 });
@@ -74,6 +74,14 @@ test('one failed request is one too many, and so is a span in which nothing happ
   expect(judgeRequests('now', counter.read()).holds).toBe(true);
   counter.add('failed', 1);
   expect(judgeRequests('now', counter.read()).holds).toBe(false);
+});
+
+test('what had to be sent again is a failure, save where a primary died', () => {
+  const counter = new Counter();
+  counter.add('ok', 1);
+  counter.repeated();
+  expect(judgeRequests('now', counter.read()).holds).toBe(false);
+  expect(judgeRequests('now', counter.read(), { mayRepeat: true }).holds).toBe(true);
 });
 
 test('an update that is seen late, or never by its own session, is told', () => {

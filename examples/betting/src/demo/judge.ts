@@ -9,14 +9,24 @@ import type { Tally } from './tally.js';
 const count = (value: number) => Math.round(value).toLocaleString('en');
 const milliseconds = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 
-/** Whether every request of a span was answered. */
-export function judgeRequests(during: string, { ok, limited, failed, complaints }: Tally): Finding {
+/**
+ * Whether every request of a span was answered.
+ *
+ * @param options.mayRepeat whether a bet may have been sent again, since the service said that it was lost or that
+ * its outcome is unknown: when a primary dies, that is the truth.
+ */
+export function judgeRequests(
+  during: string,
+  { ok, limited, failed, repeated, complaints }: Tally,
+  { mayRepeat = false }: { readonly mayRepeat?: boolean } = {},
+): Finding {
   const detail = complaints.length === 0 ? '' : `: ${complaints[0]}`;
+  const again = repeated === 0 ? '' : `, ${count(repeated)} sent again`;
   return {
     of: 'P6',
     what: `No request fails ${during}`,
-    seen: `${count(ok + limited)} answered, ${count(failed)} failed${detail}`,
-    holds: failed === 0 && ok > 0,
+    seen: `${count(ok + limited)} answered, ${count(failed)} failed${again}${detail}`,
+    holds: failed === 0 && ok > 0 && (mayRepeat || repeated === 0),
   };
 }
 

@@ -23,7 +23,7 @@ const BETS = 5;
 const PROFILES = 10;
 const BOARDS = 2;
 const MATCHES = 5;
-/** A bet whose outcome is unknown is sent again for so long. */
+/** A bet that was lost, or whose outcome is unknown, is sent again for so long. */
 const REPEAT_FOR_MS = 40_000;
 
 /**
@@ -110,10 +110,11 @@ export class Load {
     for (;;) {
       const answer = await this.#options.client.ask(question);
       if (answer.status === 201 || answer.status === 200) this.#acknowledged.set(betId, userId);
-      if (!isUnknown(answer) || performance.now() > giveUpAtMs || this.#options.signal.aborted) {
+      if (!isOpen(answer) || performance.now() > giveUpAtMs || this.#options.signal.aborted) {
         return this.#outcomeOf(answer, 'placing a bet');
       }
       this.#counter.repeated();
+      this.#counter.complain(`sent again: ${answer.body}`);
       await sleep(50);
     }
   }
@@ -126,7 +127,7 @@ export class Load {
   }
 }
 
-/** Whether a bet may have been placed though nobody said so. */
-function isUnknown({ status, body }: Answer): boolean {
-  return status === 503 && /OUTCOME_UNKNOWN/.test(body);
+/** Whether a bet may have been placed though nobody said so, or was not and may be sent again. */
+function isOpen({ status, body }: Answer): boolean {
+  return status === 503 && /OUTCOME_UNKNOWN|"retryable":true/.test(body);
 }

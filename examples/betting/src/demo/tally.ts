@@ -9,7 +9,7 @@ export interface Tally {
   readonly limited: number;
   /** Neither answered nor refused by a limit, in the end. */
   readonly failed: number;
-  /** Bets whose outcome was unknown, and which were sent again under the same id. */
+  /** Bets that were lost or of unknown outcome, and were sent again under the same id. */
   readonly repeated: number;
   readonly durationMs: number;
   readonly perSecond: number;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type MoveStatus,
   openRebalancer,
@@ -17,7 +18,7 @@ export const addShard: Act = {
   name: 'add-shard',
   title: 'A fourth shard is added under load',
   async run(stage) {
-    const { load, progress, signal, servers } = stage;
+    const { load, progress, signal, servers, sizes } = stage;
     await using rebalancer = await openRebalancer(rebalancerOptions(servers));
     await rebalancer.prepareShard(NEW_SHARD, { signal });
     const plan = await rebalancer.plan({ kind: 'add', shard: NEW_SHARD });
@@ -27,7 +28,9 @@ export const addShard: Act = {
       );
     }
     const counting = new Counting(stage);
-    const before = load.cut();
+    load.cut();
+    await sleep(sizes.faultMs, undefined, { signal });
+    const atRest = load.cut();
     const report = await rebalancer.apply(plan, {
       signal,
       onProgress: (move) => showMove(stage, move),
@@ -43,7 +46,7 @@ export const addShard: Act = {
       judgeRequests('while a shard is added', during),
       exact,
       allDone(report.moves),
-      ...targets(before, during, pauses),
+      ...targets(atRest, during, pauses),
       await nothingLeft(rebalancer),
     ];
   },
@@ -95,9 +98,9 @@ function allDone(moves: readonly MoveStatus[]): Finding {
   };
 }
 
-function targets(before: Tally, during: Tally, pauses: readonly number[]): readonly Finding[] {
+function targets(atRest: Tally, during: Tally, pauses: readonly number[]): readonly Finding[] {
   const longest = Math.max(0, ...pauses);
-  const share = during.perSecond / before.perSecond;
+  const share = during.perSecond / atRest.perSecond;
   return [
     {
       of: 'target',
@@ -108,7 +111,7 @@ function targets(before: Tally, during: Tally, pauses: readonly number[]): reado
     {
       of: 'target',
       what: 'Throughput while slots move at least 0.8 of that at rest',
-      seen: `${share.toFixed(2)} (${Math.round(during.perSecond)} of ${Math.round(before.perSecond)} requests/s)`,
+      seen: `${share.toFixed(2)} (${Math.round(during.perSecond)} of ${Math.round(atRest.perSecond)} requests/s)`,
       holds: share >= 0.8,
     },
   ];

@@ -28,10 +28,10 @@ export const killPrimary: Act = {
     const beyondPromotionMs = Math.max(0, writtenMs - promotedMs);
     progress.note(
       `promotion took ${Math.round(promotedMs - killedMs)} ms; the first bet was placed ${Math.round(beyondPromotionMs)} ms later; ` +
-        `${during.repeated} bets of unknown outcome were sent again`,
+        `${during.repeated} bets that were lost or of unknown outcome were sent again`,
     );
     return [
-      judgeRequests('while a primary is replaced', during),
+      judgeRequests('while a primary is replaced', during, { mayRepeat: true }),
       judgeLongest('while a primary is replaced', during, 30_000),
       {
         of: 'target',

@@ -92,7 +92,7 @@ export class OpenedLayer implements DataLayer {
       limiter,
       invalidations: cache && new Invalidations({ cache, outbox: this.#outbox, recentWrites }),
       writesOutbox: this.#outbox !== undefined,
-      floors: new ShardFloors(pools, clock),
+      floors: new ShardFloors(pools, () => router.topology.epoch, clock),
       admission: new Admission(clock),
       sessions,
       clock,

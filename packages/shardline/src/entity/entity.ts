@@ -1,4 +1,4 @@
-import type { Aggregate, OrderTerm, ScatterOptions, ScatterRows } from '@shardline/shard-router';
+import type { ScatterOptions, ScatterRows } from '@shardline/shard-router';
 import type pg from 'pg';
 
 /** What a key may be written as. */
@@ -29,9 +29,6 @@ export interface ListOptions extends EntityCallOptions {
   /** Most rows. @default 1000 */
   readonly limit?: number;
 }
-
-/** Totals and order over all shards; see `ScatterOptions`. */
-export type { Aggregate, OrderTerm };
 
 /**
  * Rows of one table, found by their key wherever they live.

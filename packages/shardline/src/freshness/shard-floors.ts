@@ -17,11 +17,16 @@ export interface LoadSession {
 export class ShardFloors {
   readonly #pools: ReadonlyMap<string, ReplicaPool>;
   readonly #clock: Clock;
-  readonly #recent = new Map<string, RecentFloors>();
+  readonly #epoch: () => number;
+  #recent = new Map<string, RecentFloors>();
+  #recentEpoch: number;
 
-  constructor(pools: ReadonlyMap<string, ReplicaPool>, clock: Clock) {
+  /** @param epoch of the topology in force. */
+  constructor(pools: ReadonlyMap<string, ReplicaPool>, epoch: () => number, clock: Clock) {
     this.#pools = pools;
+    this.#epoch = epoch;
     this.#clock = clock;
+    this.#recentEpoch = epoch();
   }
 
   /** A session for a load on a shard. */
@@ -35,7 +40,16 @@ export class ShardFloors {
     return { session, from: await session.position() };
   }
 
+  /**
+   * Positions of before a switch say nothing of the rows that came with it: a replica may have reached them and
+   * not the rows. So they are forgotten, and each shard is asked anew.
+   */
   #recentOf(shard: string, pool: ReplicaPool): RecentFloors {
+    const epoch = this.#epoch();
+    if (epoch !== this.#recentEpoch) {
+      this.#recentEpoch = epoch;
+      this.#recent = new Map();
+    }
     let recent = this.#recent.get(shard);
     if (recent === undefined) {
       recent = new RecentFloors(() => pool.sessionAt(undefined).position(), this.#clock);

@@ -31,7 +31,7 @@ export type Chore =
   | { readonly kind: 'tidy' };
 
 /** What is done next. */
-export type MoveAction = MoveCommand | Chore;
+export type MoveAction = MoveCommand | Chore | { readonly kind: 'wait'; readonly for: 'release' };
 
 /** What is known when it is decided. */
 export interface ActionFacts extends Omit<MoveFacts, 'source' | 'destination' | 'wish'> {
@@ -42,6 +42,8 @@ export interface ActionFacts extends Omit<MoveFacts, 'source' | 'destination' | 
   readonly isReverseReady: boolean;
   readonly hasAdvancedSequences: boolean;
   readonly isVerified: boolean;
+  /** Whether an operator holds the switch back, or one that was withdrawn is not to be tried again yet. */
+  readonly isSwitchHeld: boolean;
   readonly wish: MoveFacts['wish'];
 }
 
@@ -79,15 +81,19 @@ function beforeAdvance(
   row: MoveRow,
   facts: ActionFacts & { source: StoredRecord; destination: StoredRecord },
   command: MoveCommand & { kind: 'advance' },
-): Chore | undefined {
+): MoveAction | undefined {
   const { source, destination } = facts;
   if (command.to === 'copying') {
     return row.isInTransit ? undefined : { kind: 'enter-transit' };
   }
   if (command.to === 'fencing') {
     if (!facts.isVerified) return { kind: 'verify' };
-    if (!facts.hasAdvancedSequences) return { kind: 'advance-sequences' };
-    return facts.isReverseReady ? undefined : { kind: 'prepare-reverse' };
+    if (!facts.isReverseReady) return { kind: 'prepare-reverse' };
+    if (facts.isSwitchHeld) return { kind: 'wait', for: 'release' };
+  }
+  if (command.to === 'fencing' || command.to === 'rollback_fencing') {
+    // Last of all, since they go on: whoever is to own the slots must not hand out what was handed out before.
+    return facts.hasAdvancedSequences ? undefined : { kind: 'advance-sequences' };
   }
   if (!isEndState(command.to)) return undefined;
   const outbound = leftOutbound(source, destination);

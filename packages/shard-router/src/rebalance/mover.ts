@@ -14,10 +14,13 @@
 import { abortedError, type Clock, isShardlineError, ShardlineError, sleep } from '@shardline/core';
 import { routerErrors } from '../errors.js';
 import { unacknowledgedRouters } from '../topology/catalog.js';
+import { replaceGuardFunction } from '../topology/ownership.js';
 import type { Topology } from '../topology/topology.js';
+import type { TableEstimate } from './copy-progress.js';
 import { type ActionFacts, decideAction, type MoveAction } from './decide-action.js';
 import type { Finding } from './finding.js';
-import type { JournalStore, MoveRow } from './journal-store.js';
+import { type CopiedSoFar, holdBack, THROTTLE_MS } from './hold-back.js';
+import { type JournalStore, type MoveRow, supersededError } from './journal-store.js';
 import type { MoveContext } from './move-context.js';
 import { MoveSession } from './move-session.js';
 import {
@@ -34,11 +37,18 @@ import type { FilledMoveLimits } from './rebalancer-options.js';
 import { closeRecord, loadRecord, openRecord, type StoredRecord } from './record-store.js';
 import { advanceSequences } from './sequences.js';
 import type { ShardLink } from './shard-link.js';
+import type { MoveProgress } from './status.js';
 import { stepOf } from './steps/index.js';
 import { isReverseReady, prepareReverse, takeOff } from './steps/streams.js';
 import { closeOutbound, isSlotAlive } from './stream.js';
 import { streamName } from './stream-names.js';
-import { isCopied, lagBytes, readProgress, settleStream } from './stream-progress.js';
+import {
+  estimateTables,
+  isCopied,
+  lagBytes,
+  readProgress,
+  settleStream,
+} from './stream-progress.js';
 import { setTransit, writeTransit } from './transit.js';
 import { verifyMove } from './verify-rows.js';
 
@@ -63,7 +73,14 @@ export interface MoverOptions {
 }
 
 /** Pauses of the loop while there is nothing to do, by what is waited for. */
-const WAIT_MS = { copy: 200, stream: 100, routers: 2, barrier: 1, wish: 250 } as const;
+const WAIT_MS = {
+  copy: 200,
+  stream: 100,
+  release: 100,
+  routers: 2,
+  barrier: 1,
+  wish: 250,
+} as const;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
 /** After a switch that was withdrawn: whatever kept it from being made may take a while. */
@@ -71,6 +88,8 @@ const FIRST_SWITCH_RETRY_MS = 1000;
 const LONGEST_SWITCH_RETRY_MS = 60_000;
 /** How far the destination's sequences are set ahead of the source's, which go on until the switch. */
 const SEQUENCE_MARGIN = 10_000;
+/** For how long that margin is taken to last. A switch begins within it, or they are advanced again. */
+const SEQUENCES_MS = 10_000;
 /** The journal is told of progress no more often than this. */
 const NOTE_MS = 1000;
 
@@ -81,7 +100,7 @@ export class Mover {
   #sides: { source: MoveSide; destination: MoveSide } | undefined;
   #records: { source: StoredRecord | undefined; destination: StoredRecord | undefined } | undefined;
   #isPreflighted = false;
-  #hasAdvancedSequences = false;
+  #sequencesAtMs = Number.NEGATIVE_INFINITY;
   #isReverseReady = false;
   #isVerified = false;
   #isSuperseded = false;
@@ -92,6 +111,11 @@ export class Mover {
   #withdrawals = 0;
   #switchAgainAtMs = Number.NEGATIVE_INFINITY;
   #notedAtMs = Number.NEGATIVE_INFINITY;
+  #throttledAtMs = Number.NEGATIVE_INFINITY;
+  #estimates: readonly TableEstimate[] | undefined;
+  #copied: CopiedSoFar | undefined;
+  /** Why the copy is held back, if it is. */
+  #heldBack: string | undefined;
 
   constructor(row: MoveRow, options: MoverOptions) {
     this.#row = row;
@@ -139,7 +163,7 @@ export class Mover {
     } else {
       this.#checkpoint();
       if (this.#failure !== undefined) throw this.#failure.error;
-      this.#row = await this.#options.store.load(this.#row.id);
+      await this.#reload();
     }
     const action = await this.#decide();
     await this.#tell(action);
@@ -147,6 +171,16 @@ export class Mover {
     if (action.kind === 'wait' && action.for === 'wish' && this.#options.leaveOpen) return false;
     await this.#act(action);
     return true;
+  }
+
+  /** Somebody else's move is not gone on with, whatever its row says; the end of one may be tidied by anybody. */
+  async #reload(): Promise<void> {
+    const { store } = this.#options;
+    const row = await store.load(this.#row.id);
+    if (row.journal.holder !== store.holder.token && !isEndState(row.journal.state)) {
+      throw supersededError(row.id);
+    }
+    this.#row = row;
   }
 
   async #decide(): Promise<MoveAction> {
@@ -163,10 +197,9 @@ export class Mover {
     const { state } = this.#row.journal;
     const { source, destination } = await this.#readRecords();
     const isStreaming = destination?.hasInbound === true;
-    const isComplete =
-      isStreaming && (state === 'copying' || state === 'catching_up')
-        ? await isCopied(await this.#work())
-        : true;
+    const isFilling = isStreaming && (state === 'copying' || state === 'catching_up');
+    if (isFilling) await this.#throttle(await this.#work());
+    const isComplete = isFilling ? await isCopied(await this.#work()) : true;
     return {
       source,
       destination,
@@ -176,8 +209,11 @@ export class Mover {
         state === 'catching_up' && isComplete && isStreaming ? await this.#maySwitch() : false,
       isPreflighted: this.#isPreflighted,
       isReverseReady: await this.#hasReverse(source),
-      hasAdvancedSequences: this.#hasAdvancedSequences,
+      hasAdvancedSequences: this.#options.clock.monotonicMs() - this.#sequencesAtMs < SEQUENCES_MS,
       isVerified: this.#isVerified || !this.#options.limits.verify,
+      isSwitchHeld:
+        this.#row.steering.isCutOverHeld ||
+        this.#options.clock.monotonicMs() < this.#switchAgainAtMs,
       wish: this.#wish(),
     };
   }
@@ -214,8 +250,7 @@ export class Mover {
   }
 
   async #maySwitch(): Promise<boolean> {
-    if (this.#row.steering.isCutOverHeld) return false;
-    if (this.#options.clock.monotonicMs() < this.#switchAgainAtMs) return false;
+    if (this.#heldBack !== undefined) return false;
     return (await lagBytes(await this.#work())) <= this.#options.limits.switchLagBytes;
   }
 
@@ -303,10 +338,15 @@ export class Mover {
       }
       case 'drop-reverse':
         return takeOff(await this.#work(), 'source', this.#records?.source as StoredRecord);
-      case 'advance-sequences':
-        await advanceSequences(this.#options.context, SEQUENCE_MARGIN);
-        this.#hasAdvancedSequences = true;
+      case 'advance-sequences': {
+        const { context } = this.#options;
+        const { source, destination } = context;
+        const isBack = this.#row.journal.state === 'reversing';
+        const way = isBack ? { ...context, source: destination, destination: source } : context;
+        await advanceSequences(way, SEQUENCE_MARGIN);
+        this.#sequencesAtMs = this.#options.clock.monotonicMs();
         return;
+      }
       case 'verify':
         return this.#verify();
       case 'close-outbound':
@@ -364,21 +404,15 @@ export class Mover {
   async #openRecords(): Promise<void> {
     const { source, destination } = await this.#work();
     const { id, keyspace, slots, journal } = this.#row;
-    await Promise.all(
-      [source, destination].map((side) =>
-        openRecord(
-          side.session,
-          {
-            id,
-            keyspace,
-            slots,
-            shard: side.shard,
-            otherShard: side === source ? destination.shard : source.shard,
-          },
-          journal.generation,
-        ),
-      ),
-    );
+    const open = async (side: MoveSide, other: MoveSide) => {
+      // Guards that an older version has made know nothing of slots in transit.
+      for (const table of this.#options.context.tables) {
+        await replaceGuardFunction(side.session, this.#options.context.keyspace, table);
+      }
+      const move = { id, keyspace, slots, shard: side.shard, otherShard: other.shard };
+      await openRecord(side.session, move, journal.generation);
+    };
+    await Promise.all([open(source, destination), open(destination, source)]);
   }
 
   async #verify(): Promise<void> {
@@ -460,12 +494,7 @@ export class Mover {
 
   /** Where the work may be given up: nothing is half done, and nobody waits. */
   #checkpoint(): void {
-    if (this.#isSuperseded) {
-      throw new ShardlineError(
-        routerErrors.MOVE_SUPERSEDED,
-        `Another process has taken move '${this.#row.id}' over.`,
-      );
-    }
+    if (this.#isSuperseded) throw supersededError(this.#row.id);
     const { signal } = this.#options;
     if (signal.aborted && !isHeldIn(this.#row.journal.state)) {
       throw abortedError(`Move '${this.#row.id}'`, signal.reason);
@@ -481,15 +510,39 @@ export class Mover {
     });
   }
 
+  /** Progress is told about once a second, and decides nothing. */
   async #tell(action: MoveAction): Promise<void> {
     const { clock, onProgress, store } = this.#options;
-    if (isHeldIn(this.#row.journal.state)) return;
-    if (clock.monotonicMs() - this.#notedAtMs < NOTE_MS) return;
-    this.#notedAtMs = clock.monotonicMs();
-    const waitingFor = action.kind === 'wait' ? WAITING[action.for] : null;
-    const progress = this.#sides === undefined ? undefined : await readProgress(await this.#work());
+    const nowMs = clock.monotonicMs();
+    if (isHeldIn(this.#row.journal.state) || nowMs - this.#notedAtMs < NOTE_MS) return;
+    this.#notedAtMs = nowMs;
+    const waitingFor = action.kind === 'wait' ? (this.#heldBack ?? WAITING[action.for]) : null;
+    const progress = await this.#progress();
     await store.note(this.#row, { waitingFor, ...(progress === undefined ? {} : { progress }) });
     onProgress?.({ ...this.#row, progress, waitingFor: waitingFor ?? undefined });
+  }
+
+  async #progress(): Promise<MoveProgress | undefined> {
+    const { state } = this.#row.journal;
+    if (state !== 'copying' && state !== 'catching_up') return this.#row.progress;
+    const work = await this.#work();
+    this.#estimates ??= await estimateTables(work);
+    return readProgress(work, this.#estimates, Date.now() - this.#row.stateSinceMs);
+  }
+
+  /** While rows are copied: are others suffering? @throws to give the move up. */
+  async #throttle(work: MoveWork): Promise<void> {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#throttledAtMs < THROTTLE_MS) return;
+    this.#throttledAtMs = nowMs;
+    const progress = await this.#progress();
+    const now = { bytes: progress?.copiedBytes ?? 0, atMs: nowMs };
+    const decision = await holdBack(work, { before: this.#copied, now });
+    this.#copied = now;
+    this.#heldBack = decision.isHeldBack ? decision.cause : undefined;
+    if (!decision.mustGiveUp || this.#row.wish === 'abort') return;
+    await this.#note({ lastError: decision.cause ?? null });
+    this.#row = await this.#options.store.ask(this.#row.id, { wish: 'abort' });
   }
 
   async #note(facts: Parameters<JournalStore['note']>[1]): Promise<void> {
@@ -519,6 +572,7 @@ export class Mover {
 const WAITING: Record<keyof typeof WAIT_MS, string> = {
   copy: 'The rows that were there at the beginning are being copied.',
   stream: 'The destination is catching up.',
+  release: 'Everything is ready; the switch waits for its release.',
   routers: 'Routers have yet to acknowledge what the catalog says.',
   barrier: 'The last writes are on their way to the destination.',
   wish: 'The switch is made; the move can be rolled back or finished.',

@@ -3,9 +3,10 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { type Clock, ShardlineError, systemClock } from '@shardline/core';
+import { abortedError, type Clock, ShardlineError, systemClock } from '@shardline/core';
 import { routerErrors } from '../errors.js';
 import { Keyspace } from '../keyspace.js';
+import { analyze, type DistributionAnalysis } from '../placement/analyze.js';
 import { installShard } from '../shard/install.js';
 import { loadCatalog, migrateCatalog } from '../topology/catalog.js';
 import { migrateShard } from '../topology/ownership.js';
@@ -13,18 +14,21 @@ import { parseSlots } from '../topology/slot-set.js';
 import type { Topology } from '../topology/topology.js';
 import { beginPlan, endPlan, newId } from './begin-plan.js';
 import { Coordinator, type RunOptions } from './coordinator.js';
+import { copySchema } from './copy-schema.js';
 import { describePlan } from './describe-plan.js';
+import { examineServers } from './doctor.js';
 import type { Finding } from './finding.js';
 import { inForeignKeyOrder } from './foreign-key-order.js';
 import { type JournalPool, JournalStore, type MoveRow, type MoveWish } from './journal-store.js';
-import { measureSize } from './measure-size.js';
+import type { MeasureOptions } from './measure-slots.js';
+import { measureTopology } from './measure-topology.js';
 import type { MoveContext } from './move-context.js';
 import { mayAbort, mayFollow } from './move-state.js';
 import { moveStatus } from './move-status.js';
 import type { MoverOptions } from './mover.js';
 import type { PlacementChange } from './placement-change.js';
 import type { RebalancePlan } from './plan.js';
-import { planChange } from './plan-change.js';
+import { planChange, type SlotMeasures } from './plan-change.js';
 import { preflightMove, sortFindings } from './preflight.js';
 import { readRouters, readStatus } from './read-status.js';
 import type {
@@ -33,6 +37,7 @@ import type {
   PlannedStep,
   RebalanceReport,
   Rebalancer,
+  RepairAction,
   VerifyReport,
   WorkOptions,
 } from './rebalancer.js';
@@ -41,10 +46,15 @@ import {
   fillRebalancerOptions,
   type RebalancerOptions,
 } from './rebalancer-options.js';
+import { seedReferenceTables } from './reference-seed.js';
+import { repairServers } from './repair.js';
 import { checkSeal } from './seal.js';
 import { ShardLink } from './shard-link.js';
 import type { MoveStatus, MoveSteering, RebalanceStatus, RouterStatus } from './status.js';
 import { findForeignRows, verifyMove } from './verify-rows.js';
+
+/** Rows written within about this many of a server's newest transactions count as its heat. */
+const HEAT_TRANSACTIONS = 1_000_000;
 
 /** What a test may put in the place of the world. */
 export interface RebalancerInternals {
@@ -77,7 +87,7 @@ export interface RebalancerInternals {
 export async function openRebalancer(
   options: RebalancerOptions,
   internals: RebalancerInternals = {},
-): Promise<PostgresRebalancer> {
+): Promise<Rebalancer> {
   const filled = fillRebalancerOptions(options);
   const rebalancer = new PostgresRebalancer(filled, internals);
   try {
@@ -89,7 +99,7 @@ export async function openRebalancer(
   }
 }
 
-class PostgresRebalancer implements Omit<Rebalancer, 'repair' | 'doctor' | 'distribution'> {
+class PostgresRebalancer implements Rebalancer {
   readonly #options: FilledRebalancerOptions;
   readonly #internals: RebalancerInternals;
   readonly #catalog: ShardLink;
@@ -126,7 +136,10 @@ class PostgresRebalancer implements Omit<Rebalancer, 'repair' | 'doctor' | 'dist
 
   async plan(change: PlacementChange): Promise<RebalancePlan> {
     const topology = await this.#topology();
-    const measures = await measureSize(topology, (name) => this.#shards.get(name), this.#options);
+    // Only a split decides by what was measured; for the rest it is told, and a sample is enough.
+    const options = change.kind === 'split' ? { heatTransactions: HEAT_TRANSACTIONS } : {};
+    const names = [...topology.keyspaces.keys()];
+    const measures = await this.#measure(topology, names, options);
     return planChange(change, { id: newId(), nowMs: Date.now(), topology, measures });
   }
 
@@ -262,9 +275,59 @@ class PostgresRebalancer implements Omit<Rebalancer, 'repair' | 'doctor' | 'dist
     return readRouters(this.#catalog.primary);
   }
 
-  async prepareShard(shard: string, _options: WorkOptions = {}): Promise<void> {
+  async repair(
+    options: { readonly apply?: boolean } & WorkOptions = {},
+  ): Promise<readonly RepairAction[]> {
+    const [topology, open] = await Promise.all([this.#topology(), this.#store.open()]);
+    const shards = topology.shards.map(({ name }) => this.#link(name));
+    for (const link of shards) await link.withConnection((client) => migrateShard(client));
+    return repairServers({
+      catalog: this.#catalog,
+      shards,
+      topology,
+      openMoves: new Set(open.map(({ id }) => id)),
+      busyShards: new Set(open.flatMap(({ journal }) => [journal.source, journal.destination])),
+      apply: options.apply === true,
+      checkpoint: () => {
+        if (options.signal?.aborted) throw abortedError('Repairing', options.signal.reason);
+      },
+    });
+  }
+
+  async doctor(options: { readonly provider?: string } = {}): Promise<readonly Finding[]> {
+    const topology = await this.#topology();
+    return examineServers({
+      catalog: { endpoint: this.#catalog },
+      shards: [...this.#shards.values()].map((endpoint) => ({ endpoint })),
+      keyspaces: [...this.#options.keyspaces].map(([name, { tables }]) => ({
+        keyspace: new Keyspace(topology.keyspace(name).keyspace),
+        tables,
+      })),
+      referenceTables: this.#options.referenceTables,
+      provider: options.provider,
+    });
+  }
+
+  async distribution(keyspace: string): Promise<DistributionAnalysis> {
+    const topology = await this.#topology();
+    const map = topology.keyspace(keyspace);
+    const measures = await this.#measure(topology, [keyspace], {
+      heatTransactions: HEAT_TRANSACTIONS,
+    });
+    const weights = new Map(topology.shards.map(({ name, weight }) => [name, weight]));
+    return analyze(map.owners(), weights, measures.get(keyspace) ?? []);
+  }
+
+  async prepareShard(shard: string, options: WorkOptions = {}): Promise<void> {
     const link = this.#link(shard);
     const topology = await this.#topology();
+    const model = this.#modelFor(topology, shard);
+    if (model !== undefined) {
+      const { keyspaces, referenceTables } = this.#options;
+      const tables = [...[...keyspaces.values()].flatMap((one) => one.tables), ...referenceTables];
+      await copySchema(model, link, tables);
+      await seedReferenceTables(model, link, referenceTables, { signal: options.signal });
+    }
     await link.withConnection((client) =>
       installShard(client, shard, topology, this.#options.keyspaces),
     );
@@ -300,7 +363,10 @@ class PostgresRebalancer implements Omit<Rebalancer, 'repair' | 'doctor' | 'dist
       );
     }
     await this.#store.ask(row.id, { wish });
-    return moveStatus(await this.#coordinator.settle(row.id, this.#run(options)));
+    const settled = await this.#coordinator.settle(row.id, this.#run(options));
+    // It may have been the last that its plan waited for.
+    await this.#finishPlan(await this.#loadPlan(row.plan));
+    return moveStatus(settled);
   }
 
   async #finishPlan(plan: RebalancePlan): Promise<RebalanceReport> {
@@ -417,6 +483,21 @@ class PostgresRebalancer implements Omit<Rebalancer, 'repair' | 'doctor' | 'dist
       leaveOpen,
       onProgress: onProgress === undefined ? undefined : (row) => onProgress(moveStatus(row)),
     };
+  }
+
+  #measure(
+    topology: Topology,
+    names: readonly string[],
+    options: MeasureOptions,
+  ): Promise<SlotMeasures> {
+    return measureTopology(topology, names, (name) => this.#link(name), this.#options, options);
+  }
+
+  /** A shard that has rows already, of which a new one gets schema and reference tables. */
+  #modelFor(topology: Topology, shard: string): ShardLink | undefined {
+    const owning = [...topology.keyspaces.values()].flatMap((keyspace) => keyspace.owningShards());
+    const name = owning.find((other) => other !== shard && this.#shards.has(other));
+    return name === undefined || owning.includes(shard) ? undefined : this.#shards.get(name);
   }
 
   #link(shard: string): ShardLink {

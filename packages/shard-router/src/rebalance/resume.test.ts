@@ -1,10 +1,13 @@
 import { checkInventory, type Inventory } from '@shardline/testkit/check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Router } from '../router.js';
 import { isHeldIn, MOVE_STATES, type MoveState, mayAbort } from './move-state.js';
 import { openRebalancer } from './open-rebalancer.js';
 import { populate, startTraffic, type Traffic } from './testing-traffic.js';
 import { startWorld, type TestingWorld } from './testing-world.js';
+
+// Whole moves with traffic: seconds on an idle machine, minutes on one that others use too.
+vi.setConfig({ testTimeout: 300_000 });
 
 /**
  * A mover that dies before and after every change of the journal, under traffic; another one takes the move up, or

@@ -1,20 +1,14 @@
 /** How far a stream is: copied, caught up, settled. Asked of the servers, never remembered. */
 
 import { sleep } from '@shardline/core';
+import { type CopyState, copyProgress, type TableEstimate } from './copy-progress.js';
 import type { MoveWork } from './move-work.js';
 import copyProgressSql from './sql/copy-progress.sql';
+import tableEstimatesSql from './sql/table-estimates.sql';
 import type { MoveProgress } from './status.js';
 import { streamName } from './stream-names.js';
 
 const SETTLE_POLL_MS = 5;
-
-interface CopyState {
-  readonly tables: number;
-  readonly ready: number;
-  readonly copiedBytes: number;
-  readonly runningBytes: number;
-  readonly runningRows: number;
-}
 
 /** Whether the rows that were there at the beginning are all on the destination. */
 export async function isCopied(work: MoveWork): Promise<boolean> {
@@ -56,25 +50,50 @@ export async function settleStream(work: MoveWork): Promise<void> {
   }
 }
 
-/** What `status` shows of it. */
-export async function readProgress(work: MoveWork): Promise<MoveProgress> {
-  const { copiedBytes, runningBytes, runningRows } = await copyState(work);
-  const lag = await lagBytes(work);
-  const copied = copiedBytes + runningBytes;
-  return {
-    copiedBytes: copied,
-    totalBytes: copied,
-    copiedRows: runningRows,
-    totalRows: runningRows,
-    isEstimated: true,
-    secondsLeft: undefined,
-    lagBytes: Number.isFinite(lag) ? lag : undefined,
-  };
+/** What there is to copy: of each table, the share that the moved slots are of those that the source owns. */
+export async function estimateTables(work: MoveWork): Promise<TableEstimate[]> {
+  const { tables, slots } = work.context;
+  const { session } = work.source;
+  const owned = await session.query<{ slots: number }>(
+    `SELECT count(*)::integer AS slots FROM shardline.slot_ownership
+     WHERE keyspace = $1 AND (is_owned OR is_fenced)`,
+    [work.row.keyspace],
+  );
+  const share = Math.min(1, slots.length / Math.max(1, owned.rows[0]?.slots ?? 1));
+  const { rows } = await session.query<TableEstimate>(tableEstimatesSql, [
+    tables.map(({ schema }) => schema),
+    tables.map(({ name }) => name),
+  ]);
+  return rows.map(({ table, rows: count, bytes }) => ({
+    table,
+    rows: count * share,
+    bytes: bytes * share,
+  }));
 }
+
+/** What `status` shows of it. */
+export async function readProgress(
+  work: MoveWork,
+  estimates: readonly TableEstimate[],
+  elapsedMs: number,
+): Promise<MoveProgress> {
+  const lag = await lagBytes(work);
+  const state = await copyState(work);
+  return copyProgress(estimates, state, elapsedMs, Number.isFinite(lag) ? lag : undefined);
+}
+
+const NOTHING_YET: CopyState = {
+  tables: 0,
+  ready: 0,
+  runningBytes: 0,
+  runningRows: 0,
+  doneTables: [],
+  openTables: [],
+};
 
 async function copyState(work: MoveWork): Promise<CopyState> {
   const { rows } = await work.destination.session.query<CopyState>(copyProgressSql, [
     streamName(work.row.id, 'destination'),
   ]);
-  return rows[0] ?? { tables: 0, ready: 0, copiedBytes: 0, runningBytes: 0, runningRows: 0 };
+  return rows[0] ?? NOTHING_YET;
 }

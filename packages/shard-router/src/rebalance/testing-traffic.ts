@@ -17,6 +17,11 @@ export interface Traffic {
   stop(): Promise<void>;
 }
 
+/** The mover shares the machine with the traffic, and is what is being tested. */
+function breathe(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 2));
+}
+
 export async function populate(router: Router): Promise<void> {
   const rows = Array.from({ length: PEOPLE }, (_, id) => ({ id, name: `user ${id}` }));
   await router.insertMany('users', rows);
@@ -34,7 +39,7 @@ export function startTraffic(world: TestingWorld, router: Router, writers = 2): 
     for (let at = 0; !isOver; at += 1) {
       if (isPaused) {
         paused += 1;
-        while (isPaused) await new Promise((resolve) => setTimeout(resolve, 2));
+        while (isPaused) await breathe();
         paused -= 1;
       }
       try {
@@ -43,6 +48,7 @@ export function startTraffic(world: TestingWorld, router: Router, writers = 2): 
       } catch (error) {
         failures.push(error);
       }
+      await breathe();
     }
   };
   const loops = [

@@ -42,7 +42,8 @@ export async function startWorld(options: {
   const start = (role: string) =>
     startPostgres({
       name: `${name}-${role}`,
-      settings: { wal_receiver_status_interval: '1s' },
+      // Moves must show the password of their own role.
+      authentication: 'scram-sha-256',
       ...(options.version === undefined ? {} : { version: options.version }),
     });
   const [catalog, ...started] = (await Promise.all(

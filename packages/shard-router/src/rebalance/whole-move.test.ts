@@ -1,8 +1,11 @@
 import { checkInventory } from '@shardline/testkit/check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Router } from '../router.js';
 import { openRebalancer } from './open-rebalancer.js';
 import { startWorld, type TestingWorld } from './testing-world.js';
+
+// Whole moves with traffic: seconds on an idle machine, minutes on one that others use too.
+vi.setConfig({ testTimeout: 300_000 });
 
 /** A whole move on real servers, with writers: nothing lost, nothing twice, nothing left. */
 describe.each([18, 15])('a move on PostgreSQL %i', (version) => {

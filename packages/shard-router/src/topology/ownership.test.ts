@@ -125,6 +125,17 @@ describe.each([18, 15])('the guard on PostgreSQL %i', (version) => {
     await client.query('TRUNCATE users');
   });
 
+  test('a key cannot change between a slot that is being moved and one that is not', async () => {
+    const slot = keyspace.slotOf(mine);
+    const [other] = keysOf('a').filter((key) => keyspace.slotOf(key) !== slot) as [number];
+    const copying = base.with({ keyspace: 'k', enterTransit: [{ shard: 'a', slots: [slot] }] });
+    await change(copying);
+    const update = () => client.query('UPDATE users SET id = $2 WHERE id = $1', [mine, other]);
+    await expect(update()).rejects.toMatchObject({ code: 'SL002' });
+    await change(copying.with({ keyspace: 'k', leaveTransit: [{ shard: 'a', slots: [slot] }] }));
+    await update();
+  });
+
   test('partitions and rows that wander between them are guarded', async () => {
     await client.query(
       `CREATE TABLE bets (id bigint, at int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);

@@ -186,16 +186,7 @@ export async function guardTable(
 ): Promise<void> {
   const guard = quoteQualified('shardline', guardName(table));
   const target = quoteQualified(table.schema, table.name);
-  const expression = (row: 'NEW' | 'OLD') => slotExpression(keyspace, table, row);
-  await client.query(
-    fillSql(guardFunctionSql, {
-      function: guard,
-      keyspace: quoteLiteral(keyspace.name),
-      new_slot: expression('NEW'),
-      old_slot: expression('OLD'),
-      key: quoteLiteral(table.key),
-    }),
-  );
+  await replaceGuardFunction(client, keyspace, table);
   await client.query(
     `CREATE OR REPLACE TRIGGER ${quoteIdentifier(GUARD_TRIGGER)} BEFORE INSERT OR UPDATE OR DELETE ON ${target}
      FOR EACH ROW EXECUTE FUNCTION ${guard}()`,
@@ -209,6 +200,24 @@ export async function guardTable(
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (table_schema, table_name) DO UPDATE
      SET keyspace = excluded.keyspace, key_column = excluded.key_column`,
     [table.schema, table.name, keyspace.name, table.key, guardName(table)],
+  );
+}
+
+/** Brings the function of a guard to this version's text; no lock on the table is needed for that. */
+export async function replaceGuardFunction(
+  client: Queryable,
+  keyspace: Keyspace,
+  table: ShardedTable,
+): Promise<void> {
+  const expression = (row: 'NEW' | 'OLD') => slotExpression(keyspace, table, row);
+  await client.query(
+    fillSql(guardFunctionSql, {
+      function: quoteQualified('shardline', guardName(table)),
+      keyspace: quoteLiteral(keyspace.name),
+      new_slot: expression('NEW'),
+      old_slot: expression('OLD'),
+      key: quoteLiteral(table.key),
+    }),
   );
 }
 

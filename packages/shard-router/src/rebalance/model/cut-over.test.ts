@@ -43,6 +43,17 @@ const EVERY_PUSH: readonly [string, CutOverBounds][] = [
   ],
 ];
 
+const WITHDRAWN: readonly [string, CutOverBounds][] = [
+  [
+    'a write, a read and a foreign write, one move whose switch may be withdrawn',
+    { ...ALL_SORTS, canWithdraw: true },
+  ],
+  [
+    'a foreign write, one move whose switch may be withdrawn, a command that outlives its mover',
+    { ...NOTHING, routers: 0, foreignWrites: 1, zombies: 1, canWithdraw: true },
+  ],
+];
+
 const LONG: readonly [string, CutOverBounds][] = [
   [
     'two writes, two reads, two moves, a command that outlives its mover',
@@ -63,7 +74,7 @@ const LONG: readonly [string, CutOverBounds][] = [
 ];
 
 describe('a cut-over', () => {
-  test.each(isLong ? [...EVERY_PUSH, ...LONG] : EVERY_PUSH)(
+  test.each([...EVERY_PUSH, ...WITHDRAWN, ...(isLong ? LONG : [])])(
     'loses no write, shows nothing stale and never gets stuck: %s',
     async (name, bounds) => {
       const found = await explore(cutOverModel(bounds), { maxStates: 100_000_000 });
@@ -84,10 +95,13 @@ describe('a cut-over', () => {
   test('the model gets into every state that touches a shard, and everything happens in it', async () => {
     const { model, states, actions } = watched(cutOverModel({ ...ALL_SORTS, zombies: 1 }));
     await explore(model);
-    const quiet = ['planned', 'preflight', 'prepared'];
-    expect([...states].sort()).toEqual(
-      MOVE_STATES.filter((state) => !quiet.includes(state)).sort(),
+    const withdrawn = watched(
+      cutOverModel({ ...NOTHING, routers: 0, foreignWrites: 1, canWithdraw: true }),
     );
+    await explore(withdrawn.model);
+    const quiet = ['planned', 'preflight', 'prepared'];
+    const met = new Set([...states, ...withdrawn.states]);
+    expect([...met].sort()).toEqual(MOVE_STATES.filter((state) => !quiet.includes(state)).sort());
     const kinds = [...actions].join('\n');
     for (const wanted of [
       /lease ends$/m,

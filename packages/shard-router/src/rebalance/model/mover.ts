@@ -53,7 +53,7 @@ function wishes(bounds: CutOverBounds, state: MoveState): readonly MoveFacts['wi
   }
   const wishes: MoveFacts['wish'][] = [undefined];
   if (mayAbort(state) && bounds.canAbort !== false) wishes.push('abort');
-  if (withdrawalFrom(state) !== undefined) wishes.push('withdraw');
+  if (bounds.canWithdraw === true && withdrawalFrom(state) !== undefined) wishes.push('withdraw');
   return wishes;
 }
 

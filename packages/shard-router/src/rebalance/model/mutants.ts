@@ -229,7 +229,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a switch that is withdrawn leaves the reverse stream',
     broken: { nextStep: withdrawingKeepsReverse },
-    bounds: { ...FOREIGN_ONLY, foreignWrites: 2 },
+    bounds: { ...FOREIGN_ONLY, foreignWrites: 2, canWithdraw: true },
     caught: LOST,
   },
   {

@@ -29,6 +29,8 @@ export interface CutOverBounds {
   readonly canAbort?: boolean;
   /** @default true */
   readonly canRollBack?: boolean;
+  /** Whether a switch may be withdrawn, once or often: twice as many states. @default false */
+  readonly canWithdraw?: boolean;
 }
 
 export interface CutOverState {

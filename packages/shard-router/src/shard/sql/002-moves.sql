@@ -45,3 +45,20 @@ CREATE TABLE shardline.move_barrier (
 );
 
 GRANT SELECT ON shardline.move_record, shardline.move_barrier TO PUBLIC;
+
+-- A row that changes its key goes from one slot to another. While one of the two is being moved and the other is not,
+-- that would enter or leave the stream of the move: replication then sends it as a new row, without the values that are
+-- stored apart and did not change. Such a change has to wait for the move to end.
+CREATE FUNCTION shardline.check_slot_change(
+  wanted_keyspace text, old_slot integer, new_slot integer, refused_table text
+) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF (SELECT count(DISTINCT in_transit) FROM shardline.slot_ownership
+      WHERE keyspace = wanted_keyspace AND slot IN (old_slot, new_slot)) > 1 THEN
+    RAISE EXCEPTION 'UPDATE on % refused: the new key is of slot %, the old one of slot % of keyspace "%", and one of them is being moved',
+      refused_table, new_slot, old_slot, wanted_keyspace
+    USING ERRCODE = 'SL002', HINT = 'Change the key when the move is over; see `status`.';
+  END IF;
+END;
+$$;

@@ -21,6 +21,10 @@ BEGIN
     END IF;
     IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
       other_slot := :old_slot;
+      IF other_slot OPERATOR(pg_catalog.<>) checked_slot THEN
+        PERFORM shardline.check_slot_change(
+          :keyspace, other_slot, checked_slot, TG_RELID::pg_catalog.regclass::pg_catalog.text);
+      END IF;
     END IF;
   END IF;
   LOOP

@@ -30,8 +30,8 @@ import { startTortureWorld, type TortureWorld } from './torture-world.js';
 export type Fault =
   /** A router stands still over the switch and goes on after it. */
   | { readonly kind: 'freeze-router' }
-  /** A transaction on a shard that has written, and commits a second after the fence was wanted. */
-  | { readonly kind: 'long-transaction'; readonly shard: string }
+  /** A transaction on a shard that has written, and commits after the switch, or so long after the fence was wanted. */
+  | { readonly kind: 'long-transaction'; readonly shard: string; readonly holdMs?: number }
   | { readonly kind: 'prepared-transaction'; readonly shard: string }
   | { readonly kind: 'ddl'; readonly shards: readonly string[] }
   /** SIGKILL and a new start; `catalog` or a shard. */
@@ -72,6 +72,9 @@ export interface TortureOutcome {
 }
 
 const MOVER_ATTEMPTS = 20;
+const DEFAULT_HOLD_MS = 1000;
+/** Longest time that rows are kept from arriving; a sound mover gives the switch up before that. */
+const STALL_MS = 20_000;
 const FIRST_OWN_KEY = 1_000_000;
 
 /** Runs, judges, and takes everything down. */
@@ -248,7 +251,7 @@ class TortureRun {
       case 'freeze-router':
         return this.#freezeRouter();
       case 'long-transaction':
-        return this.#longTransaction(fault.shard, false);
+        return this.#longTransaction(fault.shard, false, fault.holdMs);
       case 'prepared-transaction':
         return this.#longTransaction(fault.shard, true);
       case 'ddl':
@@ -273,7 +276,11 @@ class TortureRun {
   }
 
   /** Begins now, has written, and ends a while after the fence was wanted, or after the switch if nothing held it up. */
-  async #longTransaction(shard: string, isPrepared: boolean): Promise<void> {
+  async #longTransaction(
+    shard: string,
+    isPrepared: boolean,
+    holdMs = DEFAULT_HOLD_MS,
+  ): Promise<void> {
     const caller = this.#director.caller();
     const client = new pg.Client({ connectionString: this.#url(shard) });
     client.on('error', () => {});
@@ -284,7 +291,7 @@ class TortureRun {
       const id = `torture-${operation.op}`;
       if (isPrepared) await client.query(`PREPARE TRANSACTION '${id}'`);
       await this.#until(['fencing', 'over'], 60_000);
-      await this.#until(['reversing', 'over'], 1000);
+      await this.#until(['reversing', 'over'], holdMs);
       await client.query(isPrepared ? `COMMIT PREPARED '${id}'` : 'COMMIT');
       operation.ok({ version });
     } catch (error) {
@@ -361,9 +368,9 @@ class TortureRun {
   async #stallApply(shard: string): Promise<void> {
     const client = new pg.Client({ connectionString: this.#url(shard) });
     await client.connect();
+    await this.#until(['fencing', 'over'], 60_000);
     await client.query('BEGIN; LOCK TABLE register IN EXCLUSIVE MODE');
-    await this.#until(['draining', 'over'], 60_000);
-    await this.#until(['reversing', 'over'], 1000);
+    await this.#until(['reversing', 'over'], STALL_MS);
     await client.query('ROLLBACK');
     await client.end();
   }

@@ -88,9 +88,12 @@ function beforeAdvance(
   }
   if (command.to === 'fencing') {
     if (!facts.isVerified) return { kind: 'verify' };
-    if (!facts.hasAdvancedSequences) return { kind: 'advance-sequences' };
     if (!facts.isReverseReady) return { kind: 'prepare-reverse' };
-    return facts.isSwitchHeld ? { kind: 'wait', for: 'release' } : undefined;
+    if (facts.isSwitchHeld) return { kind: 'wait', for: 'release' };
+  }
+  if (command.to === 'fencing' || command.to === 'rollback_fencing') {
+    // Last of all, since they go on: whoever is to own the slots must not hand out what was handed out before.
+    return facts.hasAdvancedSequences ? undefined : { kind: 'advance-sequences' };
   }
   if (!isEndState(command.to)) return undefined;
   const outbound = leftOutbound(source, destination);

@@ -156,8 +156,9 @@ export class JournalStore {
    * @throws ShardlineError `MOVE_SUPERSEDED` if somebody else has gone on with it.
    */
   advance(row: MoveRow, to: MoveState, detail?: string): Promise<MoveRow> {
+    const claim = { generation: row.journal.generation, holder: this.#holder.token };
     return this.#change(row.id, 'state', detail, (known, generation, epoch) =>
-      advance(known.journal, row.journal, to, generation, epoch),
+      advance(known.journal, claim, to, generation, epoch),
     );
   }
 
@@ -273,7 +274,7 @@ export class JournalStore {
         await client.query('SELECT 1 FROM shardline.topology FOR UPDATE');
         const { rowCount } = await client.query(
           'SELECT 1 FROM shardline.move WHERE id = $1 AND holder = $2 AND generation = $3 FOR UPDATE',
-          [row.id, row.journal.holder, row.journal.generation],
+          [row.id, this.#holder.token, row.journal.generation],
         );
         if (rowCount !== 1) throw supersededError(row.id);
         const result = await work(client);

@@ -20,7 +20,7 @@ import type { TableEstimate } from './copy-progress.js';
 import { type ActionFacts, decideAction, type MoveAction } from './decide-action.js';
 import type { Finding } from './finding.js';
 import { type CopiedSoFar, holdBack, THROTTLE_MS } from './hold-back.js';
-import type { JournalStore, MoveRow } from './journal-store.js';
+import { type JournalStore, type MoveRow, supersededError } from './journal-store.js';
 import type { MoveContext } from './move-context.js';
 import { MoveSession } from './move-session.js';
 import {
@@ -88,6 +88,8 @@ const FIRST_SWITCH_RETRY_MS = 1000;
 const LONGEST_SWITCH_RETRY_MS = 60_000;
 /** How far the destination's sequences are set ahead of the source's, which go on until the switch. */
 const SEQUENCE_MARGIN = 10_000;
+/** For how long that margin is taken to last. A switch begins within it, or they are advanced again. */
+const SEQUENCES_MS = 10_000;
 /** The journal is told of progress no more often than this. */
 const NOTE_MS = 1000;
 
@@ -98,7 +100,7 @@ export class Mover {
   #sides: { source: MoveSide; destination: MoveSide } | undefined;
   #records: { source: StoredRecord | undefined; destination: StoredRecord | undefined } | undefined;
   #isPreflighted = false;
-  #hasAdvancedSequences = false;
+  #sequencesAtMs = Number.NEGATIVE_INFINITY;
   #isReverseReady = false;
   #isVerified = false;
   #isSuperseded = false;
@@ -161,7 +163,7 @@ export class Mover {
     } else {
       this.#checkpoint();
       if (this.#failure !== undefined) throw this.#failure.error;
-      this.#row = await this.#options.store.load(this.#row.id);
+      await this.#reload();
     }
     const action = await this.#decide();
     await this.#tell(action);
@@ -169,6 +171,16 @@ export class Mover {
     if (action.kind === 'wait' && action.for === 'wish' && this.#options.leaveOpen) return false;
     await this.#act(action);
     return true;
+  }
+
+  /** Somebody else's move is not gone on with, whatever its row says; the end of one may be tidied by anybody. */
+  async #reload(): Promise<void> {
+    const { store } = this.#options;
+    const row = await store.load(this.#row.id);
+    if (row.journal.holder !== store.holder.token && !isEndState(row.journal.state)) {
+      throw supersededError(row.id);
+    }
+    this.#row = row;
   }
 
   async #decide(): Promise<MoveAction> {
@@ -197,7 +209,7 @@ export class Mover {
         state === 'catching_up' && isComplete && isStreaming ? await this.#maySwitch() : false,
       isPreflighted: this.#isPreflighted,
       isReverseReady: await this.#hasReverse(source),
-      hasAdvancedSequences: this.#hasAdvancedSequences,
+      hasAdvancedSequences: this.#options.clock.monotonicMs() - this.#sequencesAtMs < SEQUENCES_MS,
       isVerified: this.#isVerified || !this.#options.limits.verify,
       isSwitchHeld:
         this.#row.steering.isCutOverHeld ||
@@ -326,10 +338,15 @@ export class Mover {
       }
       case 'drop-reverse':
         return takeOff(await this.#work(), 'source', this.#records?.source as StoredRecord);
-      case 'advance-sequences':
-        await advanceSequences(this.#options.context, SEQUENCE_MARGIN);
-        this.#hasAdvancedSequences = true;
+      case 'advance-sequences': {
+        const { context } = this.#options;
+        const { source, destination } = context;
+        const isBack = this.#row.journal.state === 'reversing';
+        const way = isBack ? { ...context, source: destination, destination: source } : context;
+        await advanceSequences(way, SEQUENCE_MARGIN);
+        this.#sequencesAtMs = this.#options.clock.monotonicMs();
         return;
+      }
       case 'verify':
         return this.#verify();
       case 'close-outbound':
@@ -477,12 +494,7 @@ export class Mover {
 
   /** Where the work may be given up: nothing is half done, and nobody waits. */
   #checkpoint(): void {
-    if (this.#isSuperseded) {
-      throw new ShardlineError(
-        routerErrors.MOVE_SUPERSEDED,
-        `Another process has taken move '${this.#row.id}' over.`,
-      );
-    }
+    if (this.#isSuperseded) throw supersededError(this.#row.id);
     const { signal } = this.#options;
     if (signal.aborted && !isHeldIn(this.#row.journal.state)) {
       throw abortedError(`Move '${this.#row.id}'`, signal.reason);

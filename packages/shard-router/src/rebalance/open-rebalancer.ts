@@ -368,7 +368,10 @@ class PostgresRebalancer implements Rebalancer {
       );
     }
     await this.#store.ask(row.id, { wish });
-    return moveStatus(await this.#coordinator.settle(row.id, this.#run(options)));
+    const settled = await this.#coordinator.settle(row.id, this.#run(options));
+    // It may have been the last that its plan waited for.
+    await this.#finishPlan(await this.#loadPlan(row.plan));
+    return moveStatus(settled);
   }
 
   async #finishPlan(plan: RebalancePlan): Promise<RebalanceReport> {

@@ -100,8 +100,8 @@ describe('a switch', () => {
     const blocker = await holdTable();
     await rebalancer.steer(id, { isCutOverHeld: false });
     expect((await work).moves).toMatchObject([{ state: 'done' }]);
-    await expect(blocker.held).rejects.toThrow();
     blocker.end();
+    await expect(blocker.held).rejects.toThrow();
     await traffic.judge();
   });
 });

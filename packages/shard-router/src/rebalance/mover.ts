@@ -168,9 +168,17 @@ export class Mover {
     const action = await this.#decide();
     await this.#tell(action);
     if (action.kind === 'nothing') return false;
-    if (action.kind === 'wait' && action.for === 'wish' && this.#options.leaveOpen) return false;
+    if (this.#isLeftOpen(action)) return false;
     await this.#act(action);
     return true;
+  }
+
+  /** The slots are switched, nobody asks for anything, and the caller does not want to sit the window out. */
+  #isLeftOpen(action: MoveAction): boolean {
+    const { journal, wish } = this.#row;
+    const isWaiting = action.kind === 'wait' && action.for === 'wish';
+    const isOpen = journal.state === 'reversing' && wish === undefined;
+    return this.#options.leaveOpen && isWaiting && isOpen;
   }
 
   /** Somebody else's move is not gone on with, whatever its row says; the end of one may be tidied by anybody. */
@@ -184,13 +192,11 @@ export class Mover {
   }
 
   async #decide(): Promise<MoveAction> {
-    const { steering, journal } = this.#row;
-    if (steering.isPaused && mayPause(this.#row)) return { kind: 'wait', for: 'wish' };
-    const facts = await this.#facts();
-    const action = decideAction(this.#row, facts);
-    // A mover that was told to leave the window open is done here; so is one that only waits to be asked.
-    if (journal.state === 'planned' && action.kind === 'nothing') return { kind: 'nothing' };
-    return action;
+    const { steering, wish } = this.#row;
+    // What an operator asks for besides lifts the pause: he who pauses a move must be able to give it up.
+    if (steering.isPaused && wish === undefined && mayPause(this.#row))
+      return { kind: 'wait', for: 'release' };
+    return decideAction(this.#row, await this.#facts());
   }
 
   async #facts(): Promise<ActionFacts> {
@@ -516,10 +522,17 @@ export class Mover {
     const nowMs = clock.monotonicMs();
     if (isHeldIn(this.#row.journal.state) || nowMs - this.#notedAtMs < NOTE_MS) return;
     this.#notedAtMs = nowMs;
-    const waitingFor = action.kind === 'wait' ? (this.#heldBack ?? WAITING[action.for]) : null;
+    const waitingFor = action.kind === 'wait' ? this.#reasonToWait(action.for) : null;
     const progress = await this.#progress();
     await store.note(this.#row, { waitingFor, ...(progress === undefined ? {} : { progress }) });
     onProgress?.({ ...this.#row, progress, waitingFor: waitingFor ?? undefined });
+  }
+
+  #reasonToWait(what: keyof typeof WAIT_MS): string {
+    if (this.#row.steering.isPaused && this.#row.wish === undefined) {
+      return 'The move is paused; it goes on when that is lifted.';
+    }
+    return this.#heldBack ?? WAITING[what];
   }
 
   async #progress(): Promise<MoveProgress | undefined> {

@@ -10,7 +10,6 @@
  */
 
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '@shardline/core';
-import type { ShardedTable } from '../keyspace.js';
 import type { MoveRole } from './move-state.js';
 import { type MoveSide, type MoveWork, otherRole } from './move-work.js';
 import { createPublication, filterColumn } from './publication.js';
@@ -277,9 +276,4 @@ async function has(
     [value],
   );
   return rowCount === 1;
-}
-
-/** For messages and dry runs: the tables of a stream. */
-export function tableNames(tables: readonly ShardedTable[]): string {
-  return tables.map(({ schema, name }) => `${schema}.${name}`).join(', ');
 }

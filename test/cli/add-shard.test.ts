@@ -6,6 +6,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createRouter, type Router } from '@shardline/shard-router';
 import { type PostgresServer, startPostgres } from '@shardline/testkit';
 
@@ -90,13 +91,17 @@ async function document(exitCode: number, ...words: string[]) {
   return JSON.parse(ended.output);
 }
 
-/** Waits until every move of a plan is in a state, as `status` tells it. */
+/** States of the moves of a plan, asked of the journal: a process for each look would be the load of the test. */
 async function statesOf(planId: string): Promise<string[]> {
-  const { active, recent } = await document(0, 'status');
-  return [...active, ...recent]
-    .filter((move: { planId: string }) => move.planId === planId)
-    .map((move: { state: string }) => move.state);
+  const { rows } = await server('catalog').query<{ state: string }>(
+    'SELECT state FROM shardline.move WHERE plan = $1 ORDER BY state',
+    [planId],
+  );
+  return rows.map(({ state }) => state);
 }
+
+/** Between two writes of a writer: enough of them overlap every state, and the command has a core of its own. */
+const PAUSE_MS = 5;
 
 /** Writers that go on until they are stopped, with what was acknowledged to them. */
 class Writers {
@@ -124,6 +129,7 @@ class Writers {
           [key],
         );
         this.versions.set(key, rows[0]?.version as number);
+        await sleep(PAUSE_MS);
       } catch (error) {
         this.failures.push(error);
       }
@@ -131,7 +137,10 @@ class Writers {
   }
 }
 
-describe('an operator adds a shard with the built command', () => {
+/** Each call is a process of its own, and each step several of them; none is waited for by the clock. */
+const STEP_TIMEOUT_MS = 300_000;
+
+describe('an operator adds a shard with the built command', { timeout: STEP_TIMEOUT_MS }, () => {
   let writers: Writers;
   let plan: { id: string; moves: unknown[] };
 

@@ -62,7 +62,8 @@ export async function runMoves(
     report = await work({
       signal: session.signal,
       onProgress: (move) => view.update(move),
-      holdCutOver: flags.holdCutover === true,
+      // Left unsaid it stays as the journal has it: who resumes does not lift what somebody asked for.
+      ...(flags.holdCutover === true ? { holdCutOver: true } : {}),
       leaveOpen: flags.leaveOpen === true,
     });
   } finally {

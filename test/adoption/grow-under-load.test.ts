@@ -1,7 +1,13 @@
-import { openRebalancer, type RebalancerOptions } from '@shardline/shard-router/rebalance';
+import { openRebalancer } from '@shardline/shard-router/rebalance';
 import { type PostgresServer, startPostgres } from '@shardline/testkit';
 import pg from 'pg';
-import { createDataLayer, type DataLayer, type DataLayerConfig, initialiseShards } from 'shardline';
+import {
+  createDataLayer,
+  type DataLayer,
+  type DataLayerConfig,
+  initialiseShards,
+  rebalancerOptionsOf,
+} from 'shardline';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type PageModules, pageModules } from '../guides/page-modules.js';
 
@@ -104,22 +110,6 @@ class Users {
   }
 }
 
-function rebalancerOptions(config: DataLayerConfig): RebalancerOptions {
-  return {
-    catalog: { primary: live.url },
-    shards: Object.fromEntries(
-      Object.entries(config.shards).map(([name, { primary }]) => [name, { location: { primary } }]),
-    ),
-    keyspaces: {
-      customers: {
-        keyType: 'bigint',
-        tables: { customers: 'customer_id', orders: 'customer_id' },
-      },
-    },
-    limits: { rollbackWindow: '0s' },
-  };
-}
-
 async function countOn(server: PostgresServer): Promise<{ customers: number; orders: number }> {
   const { rows } = await server.query<{ customers: string; orders: string }>(
     'SELECT (SELECT count(*) FROM customers) AS customers, (SELECT count(*) FROM orders) AS orders',
@@ -167,7 +157,9 @@ test('a service on one database becomes one on three while users come, and no re
   await pool.end();
 
   // Step 6: split.
-  await using rebalancer = await openRebalancer(rebalancerOptions(next));
+  await using rebalancer = await openRebalancer(
+    rebalancerOptionsOf({ ...next, administration: { limits: { rollbackWindow: '0s' } } }),
+  );
   for (const shard of ['two', 'three']) {
     await rebalancer.prepareShard(shard);
     const report = await rebalancer.apply(await rebalancer.plan({ kind: 'add', shard }));

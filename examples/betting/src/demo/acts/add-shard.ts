@@ -3,8 +3,8 @@ import {
   type MoveStatus,
   openRebalancer,
   type Rebalancer,
-  type RebalancerOptions,
 } from '@shardline/shard-router/rebalance';
+import { rebalancerOptionsOf } from 'shardline';
 import { bettingConfig } from '../../config.js';
 import type { BettingServers } from '../../servers.js';
 import { Counting } from '../counting.js';
@@ -19,7 +19,7 @@ export const addShard: Act = {
   title: 'A fourth shard is added under load',
   async run(stage) {
     const { load, progress, signal, servers, sizes } = stage;
-    await using rebalancer = await openRebalancer(rebalancerOptions(servers));
+    await using rebalancer = await openRebalancer(administered(servers));
     await rebalancer.prepareShard(NEW_SHARD, { signal });
     const plan = await rebalancer.plan({ kind: 'add', shard: NEW_SHARD });
     for (const move of plan.moves) {
@@ -52,32 +52,13 @@ export const addShard: Act = {
   },
 };
 
-/** From the configuration of the service to that of whoever moves slots. */
-function rebalancerOptions(servers: BettingServers): RebalancerOptions {
-  const { keyspaces, entities } = bettingConfig(servers);
-  const tablesOf = (keyspace: string) =>
-    Object.fromEntries(
-      Object.values(entities)
-        .filter((entity) => entity.keyspace === keyspace)
-        .map(({ table, key }) => [table, key]),
-    );
-  return {
-    catalog: { primary: servers.catalog },
-    shards: Object.fromEntries(
-      Object.entries(servers.shards).map(([name, { primary }]) => [
-        name,
-        { location: { primary } },
-      ]),
-    ),
-    keyspaces: Object.fromEntries(
-      Object.entries(keyspaces).map(([name, keyspace]) => [
-        name,
-        { ...keyspace, tables: tablesOf(name) },
-      ]),
-    ),
+/** The configuration of the service, as whoever moves slots reads it. */
+function administered(servers: BettingServers) {
+  return rebalancerOptionsOf({
+    ...bettingConfig(servers),
     // There is nobody here who would want the slots back after a cup of coffee.
-    limits: { rollbackWindow: '0s' },
-  };
+    administration: { limits: { rollbackWindow: '0s' } },
+  });
 }
 
 function showMove({ progress }: Stage, move: MoveStatus): void {

@@ -1,13 +1,21 @@
 import { coreErrors, type ScheduledCall, ShardlineError, withDeadline } from '@shardline/core';
 import { encodeValue } from '../entry/codec.js';
 import type { Invalidator } from '../invalidate/invalidator.js';
+import type { Found } from '../read/found.js';
 import type { NamespaceRuntime } from '../runtime.js';
 import { freezeAndMeasure } from '../tiers/memory/freeze.js';
 import { BehindBuffer, type BufferedWrite } from './behind-buffer.js';
 import { BehindPlaces } from './behind-places.js';
 import type { BehindPolicy, FlushReport, UnwrittenWrite } from './behind-policy.js';
 import { BehindSource } from './behind-source.js';
-import { abandonWrites, beginWrite, finishWrite, type WriteOptions, writeOf } from './write.js';
+import {
+  abandonWrites,
+  type BegunWrite,
+  beginWrite,
+  finishWrite,
+  type WriteOptions,
+  writeOf,
+} from './write.js';
 
 /**
  * Write-behind: `set` is answered when the value is in this process's buffer; the source takes it later.
@@ -219,11 +227,23 @@ export class WriteBehind {
     const begun = await Promise.all(
       writes.map(({ buffered, found }) => beginWrite(runtime, buffered.key, found.tagNames)),
     );
-    const failed = await this.#source.store(batch);
+    try {
+      await this.#finish(writes, begun);
+    } finally {
+      for (const { watch } of begun) runtime.memory.watches.end(watch);
+    }
+  }
+
+  async #finish(
+    writes: readonly { readonly buffered: BufferedWrite; readonly found: Found }[],
+    begun: readonly BegunWrite[],
+  ): Promise<void> {
+    const runtime = this.#runtime;
+    const failed = await this.#source.store(writes.map(({ buffered }) => buffered));
     await Promise.all(
       writes.map(async ({ buffered, found }, index) => {
         if (failed.has(buffered)) return;
-        const started = begun[index] as (typeof begun)[number];
+        const started = begun[index] as BegunWrite;
         const mayRemember = () => this.#buffer.settle(buffered);
         await finishWrite(runtime, this.#invalidator, started, found, mayRemember).catch(() => {
           // A strict namespace's invalidation that is queued: the write itself is done.

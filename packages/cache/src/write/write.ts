@@ -10,7 +10,7 @@ import { fillMemory } from '../read/memory-fill.js';
 import { pack } from '../read/pack.js';
 import { jitteredTtlMs } from '../read/refresh.js';
 import type { NamespaceRuntime } from '../runtime.js';
-import type { MemoryTicket } from '../tiers/memory/memory-tier.js';
+import type { KeyWatch } from '../tiers/memory/key-watch.js';
 import type { Lease } from '../tiers/tier.js';
 
 /**
@@ -40,7 +40,8 @@ export interface WriteOptions {
 /** A write whose leases are taken and whose value is not known to be in the source yet. */
 export interface BegunWrite {
   readonly key: string;
-  readonly ticket: MemoryTicket;
+  /** To be ended with the write, whatever became of it. */
+  readonly watch: KeyWatch;
   /** Undefined if a tier could not be reached. */
   readonly seized: readonly Seized[] | undefined;
 }
@@ -57,8 +58,12 @@ export async function writeValue(
   // Before anything is touched: a value that cannot be written must leave everything as it was.
   const write = await packOrThrow(runtime, writeOf(runtime, key, value, options));
   const begun = await beginWrite(runtime, key, write.tagNames);
-  if (policy.write === 'through') await store(runtime, invalidator, key, value, options);
-  return finishWrite(runtime, invalidator, begun, write);
+  try {
+    if (policy.write === 'through') await store(runtime, invalidator, key, value, options);
+    return await finishWrite(runtime, invalidator, begun, write);
+  } finally {
+    runtime.memory.watches.end(begun.watch);
+  }
 }
 
 /** Runs a change of the source under leases from before it and stores what it returns. */
@@ -69,25 +74,38 @@ export async function updateValue<Value>(
   work: (context: { readonly signal: AbortSignal }) => Promise<Value> | Value,
   options: WriteOptions & { readonly signal?: AbortSignal | undefined },
 ): Promise<{ readonly value: Value; readonly report: InvalidationReport }> {
-  const { policy, clock } = runtime;
+  const { policy } = runtime;
   const begun = await beginWrite(runtime, key, (options.tags ?? []).map(tagStamp));
+  try {
+    const value = await change(runtime, invalidator, key, work, options.signal);
+    // Tags that only the value tells were not among the stamps taken before: the next reader loads it.
+    if (value === undefined || policy.tags !== undefined) {
+      const report = await invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
+      return { value, report };
+    }
+    const write = writeOf(runtime, key, value, options);
+    return { value, report: await finishWrite(runtime, invalidator, begun, write) };
+  } finally {
+    runtime.memory.watches.end(begun.watch);
+  }
+}
+
+async function change<Value>(
+  runtime: NamespaceRuntime,
+  invalidator: Invalidator,
+  key: string,
+  work: (context: { readonly signal: AbortSignal }) => Promise<Value> | Value,
+  signal: AbortSignal | undefined,
+): Promise<Value> {
+  const { policy, clock } = runtime;
   const doing = `Updating '${policy.name}:${key}'`;
-  const { signal } = options;
-  let value: Value;
   try {
     const limits = { timeoutMs: policy.loadTimeoutMs, clock, signal, doing };
-    value = await withDeadline(limits, async (stop) => work({ signal: stop }));
+    return await withDeadline(limits, async (stop) => work({ signal: stop }));
   } catch (error) {
     await abandonWrites(runtime, invalidator, [key]);
     throw error;
   }
-  // Tags that only the value tells were not among the stamps taken before: the next reader loads it.
-  if (value === undefined || policy.tags !== undefined) {
-    const report = await invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
-    return { value, report };
-  }
-  const write = writeOf(runtime, key, value, options);
-  return { value, report: await finishWrite(runtime, invalidator, begun, write) };
 }
 
 /** Takes the old value away everywhere and leases its places. */
@@ -97,8 +115,8 @@ export async function beginWrite(
   tagNames: readonly string[],
 ): Promise<BegunWrite> {
   runtime.dropLocally([key], []);
-  const ticket = runtime.memory.ticket(key);
-  return { key, ticket, seized: await seizeAll(runtime, key, tagNames) };
+  const watch = runtime.memory.watches.begin(key);
+  return { key, watch, seized: await seizeAll(runtime, key, tagNames) };
 }
 
 /**
@@ -109,15 +127,16 @@ export async function beginWrite(
 export async function finishWrite(
   runtime: NamespaceRuntime,
   invalidator: Invalidator,
-  { key, ticket: before, seized }: BegunWrite,
+  { key, watch, seized }: BegunWrite,
   write: Found,
   mayRemember: () => boolean = () => true,
 ): Promise<InvalidationReport> {
   const { policy, memory } = runtime;
-  const wasUndisturbed = memory.ticket(key).epoch === before.epoch;
+  const wasUndisturbed = !watch.isDisturbed;
   // Whatever this process's readers loaded in between may be from before the write.
   runtime.dropLocally([key], []);
-  const ticket = memory.ticket(key);
+  watch.renew();
+  const ticket = { ...memory.ticket(key), watch };
   // An invalidation heard meanwhile may be later than this value: then it has the last word.
   const stored =
     wasUndisturbed && seized !== undefined && (await fillAll(runtime, key, write, seized));

@@ -1,5 +1,6 @@
 import { type Admissible, type AdmissionOptions, AdmittedEntries } from './admission.js';
 import { Epochs } from './epochs.js';
+import { type KeyWatch, KeyWatches } from './key-watch.js';
 import { LocalStamps } from './local-stamps.js';
 
 /**
@@ -41,11 +42,14 @@ export class MemoryEntry implements Admissible {
 export interface MemoryTicket {
   readonly epoch: number;
   readonly sequence: number;
+  /** Of a write: what stands for the epoch, without other keys' part in it. */
+  readonly watch?: KeyWatch;
 }
 
 export class MemoryTier {
   readonly entries: AdmittedEntries<MemoryEntry>;
   readonly stamps = new LocalStamps();
+  readonly watches = new KeyWatches();
   readonly #epochs = new Epochs();
   refusedFills = 0;
 
@@ -60,9 +64,11 @@ export class MemoryTier {
 
   /** Takes an entry in, unless its key or one of its names was invalidated since the ticket. */
   fill(ticket: MemoryTicket, entry: MemoryEntry): boolean {
-    const stands =
-      this.#epochs.of(entry.key) === ticket.epoch &&
-      this.stamps.areUnchangedSince(ticket.sequence, entry.names);
+    const isUntouched =
+      ticket.watch === undefined
+        ? this.#epochs.of(entry.key) === ticket.epoch
+        : !ticket.watch.isDisturbed;
+    const stands = isUntouched && this.stamps.areUnchangedSince(ticket.sequence, entry.names);
     if (!stands) {
       this.refusedFills += 1;
       return false;
@@ -83,6 +89,7 @@ export class MemoryTier {
 
   invalidate(key: string): void {
     this.#epochs.raise(key);
+    this.watches.disturb(key);
     this.entries.delete(key);
   }
 
@@ -93,6 +100,7 @@ export class MemoryTier {
 
   clear(): void {
     this.#epochs.raiseAll();
+    this.watches.disturbAll();
     this.stamps.invalidateAll();
     this.entries.clear();
   }

@@ -6,8 +6,9 @@ import {
   type RebalanceStatus,
 } from '@shardline/shard-router/rebalance';
 import { openRecorder } from '@shardline/testkit/check';
-import type { MoverPlan } from './torture-plan.js';
+import { endWithParent, type MoverPlan } from './torture-plan.js';
 
+endWithParent();
 const { options, name, historyPath, change } = JSON.parse(process.argv[2] as string) as MoverPlan;
 const recorder = openRecorder({ path: historyPath, process: name });
 const states = new Map<string, string>();

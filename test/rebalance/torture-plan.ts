@@ -51,6 +51,13 @@ export interface MoverPlan {
   readonly change: PlacementChange;
 }
 
+/** Ends the process with the run, however that ends. Keeps nothing alive by itself. */
+export function endWithParent(): void {
+  process.stdin.once('end', () => process.exit(1));
+  process.stdin.resume();
+  (process.stdin as unknown as { unref(): void }).unref();
+}
+
 /** The value that a key has before the run. */
 export function firstValue(key: number | string): string {
   return `first-${key}`;

@@ -12,7 +12,8 @@ export class TortureProcess {
   /** @param onLine told of every line, as it comes. */
   constructor(program: string, plan: unknown, onLine: (line: string) => void = () => {}) {
     this.#child = spawn(process.execPath, [program, JSON.stringify(plan)], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      // It ends when its standard input does: with the run, however that ends.
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child.stderr?.on('data', (bytes: Buffer) => {
       this.#errors = `${this.#errors}${bytes}`.slice(-4000);

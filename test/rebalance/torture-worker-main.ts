@@ -5,8 +5,16 @@
 
 import { createRouter } from '@shardline/shard-router';
 import { classifyError, openRecorder, type RecordedCaller } from '@shardline/testkit/check';
-import { INSERT, POPULATION, randomOf, UPDATE, type WorkerPlan } from './torture-plan.js';
+import {
+  endWithParent,
+  INSERT,
+  POPULATION,
+  randomOf,
+  UPDATE,
+  type WorkerPlan,
+} from './torture-plan.js';
 
+endWithParent();
 const plan = JSON.parse(process.argv[2] as string) as WorkerPlan;
 /** Refused before anything was sent, or rolled back whole. */
 const REFUSED = ['SLOT_HELD', 'SLOT_MOVED', 'ROW_ABSENT'];

@@ -66,7 +66,8 @@ export async function startTortureWorld(
         Object.entries(places(names)).map(([name, location]) => [name, { location }]),
       ),
       keyspaces,
-      limits: { rollbackWindow: '0ms' },
+      // A router that stands still within a transaction would keep the fence waiting until somebody thaws it.
+      limits: { rollbackWindow: '0ms', longTransactions: 'terminate', terminateAfter: '8s' },
       lease: '2s',
     },
     inventory: () => takeInventory([catalog, ...servers]),

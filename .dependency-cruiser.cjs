@@ -26,7 +26,7 @@ const direction = everyPackage.map((name) => {
   return {
     name: `${name} imports ${mayImport[name].join(', ') || 'no other package'}`,
     severity: 'error',
-    from: { path: `^packages/${name}/src/`, pathNot: '\\.test\\.ts$' },
+    from: { path: `^packages/${name}/src/`, pathNot: ['\\.test\\.ts$', '/testing-[^/]+\\.ts$'] },
     to: { path: `^packages/(${forbidden.join('|')})/` },
   };
 });

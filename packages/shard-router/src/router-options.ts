@@ -19,7 +19,10 @@ export interface KeyspaceOptions {
   readonly hash?: HashName;
   /** A power of two; cannot be changed once rows are there. @default 4096 */
   readonly slots?: number;
-  /** Shards that `bootstrap` spreads its slots over; afterwards the topology alone says. @default all */
+  /**
+   * Shards that it may live on: `bootstrap` spreads its slots over these, and a plan keeps them there. Where a slot
+   * is, the topology alone says. @default all
+   */
   readonly shards?: readonly string[];
   /** Tables by name (`users` or `schema.users`), each with its key column. */
   readonly tables: Readonly<

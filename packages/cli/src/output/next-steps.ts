@@ -66,8 +66,3 @@ export function planCommandOf(change: PlacementChange): string {
       return `shardline plan split ${change.shard} --keyspace ${change.keyspace} --by ${change.by}`;
   }
 }
-
-/** Whether all moves have come to where they were meant to. */
-export function haveArrived(moves: readonly MoveStatus[]): boolean {
-  return moves.every(hasSwitched);
-}

@@ -62,12 +62,6 @@ export function formatTime(sinceEpochMs: number): string {
   return `${new Date(sinceEpochMs).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 }
 
-/** `a`, `a and b`, `a, b and c`. */
-export function formatList(items: readonly string[]): string {
-  if (items.length < 2) return items.join('');
-  return `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
-}
-
 /** `1 slot`, `2 slots`. */
 export function plural(count: number, noun: string, nouns = `${noun}s`): string {
   return `${formatCount(count)} ${count === 1 ? noun : nouns}`;

@@ -141,7 +141,12 @@ class PostgresRebalancer implements Rebalancer {
     const options = change.kind === 'split' ? { heatTransactions: HEAT_TRANSACTIONS } : {};
     const names = [...topology.keyspaces.keys()];
     const measures = await this.#measure(topology, names, options);
-    return planChange(change, { id: newId(), nowMs: Date.now(), topology, measures });
+    const confined = new Map(
+      [...this.#options.keyspaces].flatMap(([name, { shards }]) =>
+        shards === undefined ? [] : [[name, shards] as const],
+      ),
+    );
+    return planChange(change, { id: newId(), nowMs: Date.now(), topology, measures, confined });
   }
 
   async check(plan: RebalancePlan): Promise<PlanCheck> {

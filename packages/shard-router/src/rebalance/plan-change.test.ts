@@ -46,6 +46,30 @@ describe('a plan', () => {
     expect([drained.removeShards, drained.weights['b']]).toEqual([[], 0]);
   });
 
+  test('keeps a keyspace to the shards that it was declared to live on', () => {
+    const confined = new Map([['events', ['a', 'b', 'c']]]);
+    const make = (change: PlacementChange) =>
+      planChange(change, { id: 'm1', nowMs: 0, topology, measures, confined });
+
+    const added = make({ kind: 'add', shard: 'd' });
+    expect(new Set(added.moves.map(({ keyspace }) => keyspace))).toEqual(new Set(['users']));
+
+    const alone = new Map([['events', ['c']]]);
+    const homeless = () =>
+      planChange(
+        { kind: 'drain', shard: 'c' },
+        { id: 'm1', nowMs: 0, topology, measures, confined: alone },
+      );
+    expect(homeless).toThrow(/'events' may live on c only/);
+
+    const strayed = () =>
+      planChange(
+        { kind: 'move-slots', keyspace: 'events', slots: [8], destination: 'a' },
+        { id: 'm1', nowMs: 0, topology, measures, confined: alone },
+      );
+    expect(strayed).toThrow(/may not live on 'a'/);
+  });
+
   test('moves named slots and leaves weights alone', () => {
     const made = plan({
       kind: 'move-slots',

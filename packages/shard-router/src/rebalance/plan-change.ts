@@ -27,6 +27,8 @@ export interface PlanInput {
   readonly nowMs: number;
   readonly topology: Topology;
   readonly measures: SlotMeasures;
+  /** Shards that a keyspace may live on, where its declaration names them. @default all */
+  readonly confined?: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Makes a plan. @throws ShardlineError `PLACEMENT_INVALID`, `KEYSPACE_UNKNOWN`. */
@@ -38,7 +40,8 @@ export function planChange(change: PlacementChange, input: PlanInput): Rebalance
   const balance: Record<string, Record<string, { before: number; after: number }>> = {};
   for (const [name, keyspace] of topology.keyspaces) {
     const before = keyspace.owners();
-    const after = ownersAfter(change, keyspace, weights, input.measures.get(name) ?? []);
+    const allowed = allowedWeights(name, weights, input.confined?.get(name));
+    const after = ownersAfter(change, keyspace, allowed, input.measures.get(name) ?? []);
     const diff = diffSlots(before, after);
     if (diff.length === 0) continue;
     const measured = new Map((input.measures.get(name) ?? []).map((one) => [one.slot, one]));
@@ -64,7 +67,7 @@ export function planChange(change: PlacementChange, input: PlanInput): Rebalance
     minimality[name] = {
       movedSlots: moved,
       minimumSlots: isByWeight(change)
-        ? minimumOf(keyspace.keyspace.slots, before, weights)
+        ? minimumOf(keyspace.keyspace.slots, before, allowed)
         : moved,
     };
     balance[name] = balanceOf(before, after);
@@ -123,6 +126,23 @@ function weightsAfter(topology: Topology, change: PlacementChange): ReadonlyMap<
   return weights;
 }
 
+/**
+ * The weights of the shards that a keyspace may live on: one that was declared to live on shards of its own
+ * stays there, and takes no part in what others gain or lose.
+ */
+function allowedWeights(
+  keyspace: string,
+  weights: ReadonlyMap<string, number>,
+  confinedTo: readonly string[] | undefined,
+): ReadonlyMap<string, number> {
+  if (confinedTo === undefined) return weights;
+  const allowed = new Map([...weights].filter(([name]) => confinedTo.includes(name)));
+  if ([...allowed.values()].some((weight) => weight > 0)) return allowed;
+  throw invalid(
+    `Keyspace '${keyspace}' may live on ${confinedTo.join(', ')} only, and none of these would be left with a weight; name other shards in its \`shards\` first.`,
+  );
+}
+
 function ownersAfter(
   change: PlacementChange,
   keyspace: KeyspaceTopology,
@@ -133,6 +153,11 @@ function ownersAfter(
   const { name, slots } = keyspace.keyspace;
   if (change.kind === 'move-slots') {
     if (change.keyspace !== name) return owners;
+    if (!weights.has(change.destination)) {
+      throw invalid(
+        `Keyspace '${name}' may not live on '${change.destination}'; its \`shards\` are ${[...weights.keys()].join(', ')}.`,
+      );
+    }
     for (const slot of change.slots) {
       if (!Number.isInteger(slot) || slot < 0 || slot >= slots) {
         throw invalid(`Keyspace '${name}' has no slot ${slot}; it has 0 to ${slots - 1}.`);

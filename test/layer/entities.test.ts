@@ -55,6 +55,7 @@ function configOf() {
     namespaces: {
       openBets: { ttl: '1h' },
       betsOf: { ttl: '1h' },
+      greetings: { ttl: '1h', load: (key: string) => `Hello, ${key}` },
     },
     events: {
       'user.renamed': ['users:{userId}'],
@@ -62,6 +63,7 @@ function configOf() {
         invalidates: ['bets:{userId}:*'],
         payload: v.object({ userId: v.bigint() }),
       },
+      'user.came': { warms: ['greetings:{userId}'] },
     },
   });
 }
@@ -230,6 +232,11 @@ describe('an entity with ids', () => {
       code: 'LAYER_EVENT_INVALID',
     });
   });
+});
+
+test('an event has read ahead what it makes likely', async () => {
+  await layer.emit('user.came', { userId: 77 });
+  await expect.poll(() => layer.namespaces.greetings.peek('77')).toBe('Hello, 77');
 });
 
 test('limits of an entity are by key, shared by all processes', async () => {

@@ -78,7 +78,8 @@ export function bettingConfig(servers: BettingServers) {
         eagerRefresh: true,
         load: readLeaderboard,
       },
-      userProfiles: { ttl: '1h', negativeTtl: '1m', load: readProfile },
+      // Hot ones are remembered by hour of the week, and read ahead of it.
+      userProfiles: { ttl: '1h', negativeTtl: '1m', hotKeys: 500, load: readProfile },
       recentBets: { ttl: '2m', load: readRecentBets },
       friends: { ttl: '6h', load: readFriends },
       notifications: { ttl: '1m', load: readNotifications },
@@ -90,7 +91,19 @@ export function bettingConfig(servers: BettingServers) {
       'user.profile.updated': ['userProfiles:{userId}', 'leaderboards:*'],
       'bet.placed': ['recentBets:{userId}', 'userProfiles:{userId}'],
       'day.settled': ['leaderboards:*'],
+      // Whoever logs in looks at these next: they are read before he asks.
+      userLogin: {
+        warms: ['userProfiles:{userId}', 'friends:{userId}', 'notifications:{userId}'],
+      },
     },
+
+    // What no event tells of. One process of all sees to it.
+    schedules: {
+      leaderboardsAnewAtNight: { cron: '0 4 * * *', invalidate: ['leaderboards:*'] },
+      houseRulesOnMondays: { cron: '0 6 * * MON', invalidate: ['houseRules:*'] },
+    },
+    // Reading ahead may cost the shards this much, and stops when they grow slow.
+    warming: { peakHoursAhead: '10m', loadsPerSecond: 50, maxLoadP99: '250ms' },
 
     limits: { tiers: LIMITS },
   });

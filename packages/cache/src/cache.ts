@@ -153,6 +153,18 @@ export class Cache implements AsyncDisposable {
   }
 
   /**
+   * Reads ahead what an event makes likely, in the background and without invalidating anything: the second half
+   * of `emit`, for those who invalidate in another way. Nothing if `warming.events` does not name the event.
+   *
+   * @throws ShardlineError `CACHE_EVENT_PAYLOAD`.
+   */
+  anticipate(event: string, payload: unknown = {}): void {
+    if (this.#background.predicts(event)) {
+      this.#predict(this.#background.predictedKeys(event, payload));
+    }
+  }
+
+  /**
    * Reads keys before somebody waits for them, within the budget of `warming`. What is there is left as it
    * is; a run that ended early is simply begun anew, and loads only what is missing.
    *

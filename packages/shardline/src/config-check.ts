@@ -11,7 +11,7 @@ import type { LimiterOptions } from '@shardline/ratelimit';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import * as v from 'valibot';
 import { administrationSchema } from './administration.js';
-import type { NamespaceDefinition, PoolPolicy } from './config.js';
+import type { DataLayerConfig, NamespaceDefinition, PoolPolicy } from './config.js';
 import { expandEnvironment } from './environment.js';
 
 /**
@@ -129,15 +129,27 @@ const shapeSchema = v.strictObject({
         [
           v.pipe(
             targets,
-            v.transform((invalidates) => ({ invalidates, payload: undefined })),
+            v.transform((invalidates) => ({ invalidates, warms: [], payload: undefined })),
           ),
-          v.strictObject({ invalidates: targets, payload: v.optional(standardSchema) }),
+          v.pipe(
+            v.strictObject({
+              invalidates: v.optional(targetList, []),
+              warms: v.optional(targetList, []),
+              payload: v.optional(standardSchema),
+            }),
+            v.check(
+              ({ invalidates, warms }) => invalidates.length + warms.length > 0,
+              'must name what becomes stale or what is read ahead',
+            ),
+          ),
         ],
-        'must be a list of what becomes stale, or { invalidates, payload }',
+        'must be a list of what becomes stale, or { invalidates, warms, payload }',
       ),
     ),
     {},
   ),
+  schedules: v.optional(handedThrough<NonNullable<DataLayerConfig['schedules']>>(), {}),
+  warming: v.optional(handedThrough<NonNullable<DataLayerConfig['warming']>>(), {}),
   limits: v.optional(
     v.strictObject({
       tiers: v.optional(v.record(name, limit)),
@@ -355,10 +367,18 @@ function eventFaults(config: Shape): Fault[] {
       const message = `'${target}' names '${namespace}', which is not cached; cached are ${quoted(cached)}`;
       return [{ path: [...path, String(at)], message }];
     });
+  const checkWarmed = (event: string, names: readonly string[]) =>
+    names.flatMap((target, at): Fault[] => {
+      const [namespace = ''] = target.split(/[:#]/, 1);
+      if (namespaces[namespace]?.load !== undefined) return [];
+      const message = `'${target}' is of no namespace with a \`load\`, so nobody knows how to read it ahead`;
+      return [{ path: ['events', event, 'warms', String(at)], message }];
+    });
   return [
-    ...Object.entries(events).flatMap(([event, { invalidates }]) =>
-      check(['events', event], invalidates),
-    ),
+    ...Object.entries(events).flatMap(([event, { invalidates, warms }]) => [
+      ...check(['events', event], invalidates),
+      ...checkWarmed(event, warms),
+    ]),
     ...Object.entries(entities).flatMap(([entity, { invalidates }]) =>
       check(['entities', entity, 'invalidates'], invalidates),
     ),

@@ -1,4 +1,4 @@
-import type { NamespaceOptions } from '@shardline/cache';
+import type { NamespaceOptions, ScheduleOptions, WarmingOptions } from '@shardline/cache';
 import type { Duration } from '@shardline/core';
 import type { RedisTarget } from '@shardline/core/redis';
 import type { ReplicaPoolOptions } from '@shardline/pool';
@@ -119,11 +119,17 @@ export interface NamespaceDefinition<Value = unknown>
 // biome-ignore lint/suspicious/noExplicitAny: a loader's value is its own business
 export type NamespaceDefinitions = Readonly<Record<string, NamespaceDefinition<any>>>;
 
-/** An event: what it makes stale, with fields of its payload in braces, and perhaps what its payload is. */
+/**
+ * An event: what it makes stale, with fields of its payload in braces; or that, what it makes likely to be asked for
+ * next, and what its payload is.
+ */
 export type EventDefinition =
   | readonly string[]
   | {
-      readonly invalidates: readonly string[];
+      /** @default nothing */
+      readonly invalidates?: readonly string[];
+      /** Keys of namespaces with a `load` that are read ahead, within the budget of `warming`. @default none */
+      readonly warms?: readonly string[];
       /** The payload is checked against it. @default the fields that `invalidates` names */
       readonly payload?: StandardSchemaV1;
     };
@@ -207,6 +213,10 @@ export interface DataLayerConfig<
   readonly namespaces?: Namespaces;
   /** What each event makes stale. */
   readonly events?: Events;
+  /** What becomes stale at set times, by cron; one process of all sees to it. */
+  readonly schedules?: Readonly<Record<string, ScheduleOptions>>;
+  /** What reading ahead may cost, and whether peak hours are prepared for. */
+  readonly warming?: Omit<WarmingOptions, 'events'>;
   readonly limits?: LimitsDefinition;
   readonly sessions?: SessionPolicy;
   /**

@@ -83,9 +83,9 @@ export type NamespacesOf<Definitions extends NamespaceDefinitions> = {
 
 type Targets<Definition extends EventDefinition> = Definition extends readonly string[]
   ? Definition[number]
-  : Definition extends { readonly invalidates: readonly (infer Target)[] }
-    ? Target
-    : never;
+  :
+      | (Definition extends { readonly invalidates: readonly (infer Target)[] } ? Target : never)
+      | (Definition extends { readonly warms: readonly (infer Target)[] } ? Target : never);
 
 type Placeholders<Target> = Target extends `${string}{${infer Name}}${infer Rest}`
   ? Name | Placeholders<Rest>

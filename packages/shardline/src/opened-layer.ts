@@ -157,13 +157,16 @@ export class OpenedLayer implements DataLayer {
   async emit(event: string, payload: unknown): Promise<InvalidationReport> {
     const definition = this.#config.events[event];
     const checked = await checkPayload(event, definition?.payload, payload);
-    const records = this.cache.recordsOf(event, checked);
     const transaction = this.#context.transaction();
+    const isStale = definition === undefined || definition.invalidates.length > 0;
+    const records = isStale ? this.cache.recordsOf(event, checked) : [];
     if (transaction === undefined) {
       const marked = records.map((record) =>
         record.keys === undefined ? record : { ...record, freshness: 'now' },
       );
-      return this.cache.apply(marked);
+      const report = await this.cache.apply(marked);
+      this.cache.anticipate(event, checked);
+      return report;
     }
     transaction.invalidate(records);
     return { acknowledged: false, waitingFor: ['commit'] };

@@ -19,10 +19,13 @@ export function openCache(
   const rowRules = entities
     .filter(([, { invalidates }]) => invalidates.length > 0)
     .map(([name, { invalidates }]) => [eventOf(name), invalidates]);
-  const events = Object.entries(config.events).map(([name, { invalidates }]) => [
-    name,
-    invalidates,
-  ]);
+  const events = Object.entries(config.events);
+  const eventRules = events
+    .filter(([, { invalidates }]) => invalidates.length > 0)
+    .map(([name, { invalidates }]) => [name, invalidates]);
+  const warmed = events
+    .filter(([, { warms }]) => warms.length > 0)
+    .map(([name, { warms }]) => [name, warms]);
   const partitions = Object.entries(config.partitions).map(([name, place]) => [
     name,
     placeOf(place),
@@ -31,7 +34,9 @@ export function openCache(
     prefix: config.name,
     ...placeOf(config),
     partitions: Object.fromEntries(partitions),
-    rules: Object.fromEntries([...events, ...rowRules]),
+    rules: Object.fromEntries([...eventRules, ...rowRules]),
+    schedules: config.schedules,
+    warming: { ...config.warming, events: Object.fromEntries(warmed) },
     tombstoneTtl: `${TOMBSTONE_MS}ms`,
     provenSince,
   });

@@ -38,6 +38,14 @@ export function userRoutes(layer: BettingLayer): Hono {
       : answer(context, profile);
   });
 
+  /** Whoever logs in asks for the first screen next: `userLogin` has it read ahead. */
+  routes.post('/:id/login', async (context) => {
+    const userId = keyOf(context);
+    if (userId === undefined) return answer(context, { error: 'not a user id' }, 400);
+    await layer.emit('userLogin', { userId });
+    return context.body(null, 204);
+  });
+
   /** What the first screen shows, read side by side. */
   routes.get('/:id/home', async (context) => {
     const userId = keyOf(context);

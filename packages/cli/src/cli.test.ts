@@ -22,6 +22,19 @@ describe('words', () => {
     expect((await host.call('status', '--wach')).errors).toContain('Did you mean --watch?');
   });
 
+  test('a capacity is reckoned without a configuration, and names what it rests on', async () => {
+    using host = new TestHost();
+    const { exitCode, output } = await host.call('capacity', '--users', '2000000', '--json');
+    expect(exitCode).toBe(0);
+    const { fleets, assumptions } = JSON.parse(output);
+    expect(fleets[0].load.users).toBe(2_000_000);
+    expect(fleets[0].fleet.processes).toBeGreaterThan(3);
+    expect(assumptions.length).toBeGreaterThan(3);
+    const wrong = await host.call('capacity', '--read-share', '90');
+    expect(wrong.exitCode).toBe(1);
+    expect(wrong.errors).toContain('from 0 to 1');
+  });
+
   test('help and version end well and have examples', async () => {
     using host = new TestHost();
     expect(await host.call('--version')).toMatchObject({ exitCode: 0, output: '0.1.0\n' });

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { addSettings, createBind, type Delivery, examples } from './bind.js';
 import { addApply } from './commands/apply.js';
+import { addCapacity } from './commands/capacity.js';
 import { addCompletion } from './commands/completion.js';
 import { addConfig } from './commands/config.js';
 import { addDistribution } from './commands/distribution.js';
@@ -77,6 +78,7 @@ const VERBS = [
   addExplain,
   addExec,
   addRouters,
+  addCapacity,
   addConfig,
   addCompletion,
 ];

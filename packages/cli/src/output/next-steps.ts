@@ -5,7 +5,7 @@ import type {
   PlacementChange,
   RebalanceStatus,
 } from '@shardline/shard-router/rebalance';
-import { hasSwitched, isOver, shortId } from './move-line.js';
+import { isOver, shortId } from './move-line.js';
 
 /** Commands for what is to be done about a move. */
 export function nextForMove(move: MoveStatus): string[] {

@@ -35,6 +35,7 @@ import { isPassing } from './passing-faults.js';
 import { preflightMove } from './preflight.js';
 import type { FilledMoveLimits } from './rebalancer-options.js';
 import { closeRecord, loadRecord, openRecord, type StoredRecord } from './record-store.js';
+import { sendOverdueAway } from './retry-locked.js';
 import { advanceSequences } from './sequences.js';
 import type { ShardLink } from './shard-link.js';
 import type { MoveProgress } from './status.js';
@@ -83,6 +84,8 @@ const WAIT_MS = {
 } as const;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
+/** How often transactions are looked for that keep routers from acknowledging. */
+const CLEAR_INTERVAL_MS = 500;
 /** After a switch that was withdrawn: whatever kept it from being made may take a while. */
 const FIRST_SWITCH_RETRY_MS = 1000;
 const LONGEST_SWITCH_RETRY_MS = 60_000;
@@ -106,6 +109,7 @@ export class Mover {
   #isSuperseded = false;
   #isDead = false;
   #heldSinceMs: number | undefined;
+  #clearAgainAtMs = 0;
   /** A fault that ends this run as soon as nobody waits any more. */
   #failure: { readonly error: unknown } | undefined;
   #withdrawals = 0;
@@ -396,7 +400,19 @@ export class Mover {
 
   async #wait(what: keyof typeof WAIT_MS): Promise<void> {
     if (what === 'barrier') this.#records = undefined;
+    if (what === 'routers') await this.#clearTheWay();
     await this.#rest(WAIT_MS[what]);
+  }
+
+  /** What keeps routers from acknowledging a hold may be what would keep the fence from being set. */
+  async #clearTheWay(): Promise<void> {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs < this.#clearAgainAtMs) return;
+    this.#clearAgainAtMs = nowMs + CLEAR_INTERVAL_MS;
+    const { state } = this.#row.journal;
+    const work = await this.#work();
+    if (state === 'fencing') await sendOverdueAway(work, work.source);
+    if (state === 'rollback_fencing') await sendOverdueAway(work, work.destination);
   }
 
   async #preflight(): Promise<void> {

@@ -52,6 +52,15 @@ export async function retryLocked<T>(
   }
 }
 
+/**
+ * Ends transactions on a shard that have written for too long, if the operator allows it. A router can wait for one
+ * of them with a call of its own, on the same row, and then cannot acknowledge a hold: the lock is never even asked for.
+ */
+export async function sendOverdueAway(work: MoveWork, side: MoveSide): Promise<void> {
+  if (work.limits.longTransactions !== 'terminate') return;
+  await sendAway(work, side, await findBlockers(work, side));
+}
+
 async function findBlockers(work: MoveWork, side: MoveSide): Promise<Blocker[]> {
   const { tables } = work.context;
   const { rows } = await side.session.query<Blocker>(blockersSql, [

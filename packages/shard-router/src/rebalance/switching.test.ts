@@ -42,10 +42,10 @@ const planOf = (rebalancer: Awaited<ReturnType<typeof open>>) =>
 
 /** A transaction that keeps the table of the source from being locked, until it is ended. */
 async function holdTable() {
-  const keyOn = Array.from({ length: 400 }, (_, id) => id).find((id) => {
-    const decision = router.explain(id);
-    return decision.kind === 'one' && decision.shard === owner;
-  });
+  const { keyspace } = router.topology.keyspace('users');
+  const key = Array.from({ length: 400 }, (_, id) => id).find((id) =>
+    SLOTS.includes(keyspace.slotOf(id)),
+  ) as number;
   let end = () => {};
   const ended = new Promise<void>((resolve) => {
     end = resolve;
@@ -54,14 +54,14 @@ async function holdTable() {
   await new Promise<void>((begun, failed) => {
     held = (world.servers[owner] as PostgresServer).withClient(async (client) => {
       await client.query('BEGIN');
-      await client.query('UPDATE users SET name = name WHERE id = $1', [keyOn]);
+      await client.query('UPDATE users SET name = name WHERE id = $1', [key]);
       begun();
       await ended;
       await client.query('COMMIT');
     });
     held.catch(failed);
   });
-  return { end, held };
+  return { key, end, held };
 }
 
 describe('a switch', () => {
@@ -102,6 +102,29 @@ describe('a switch', () => {
     expect((await work).moves).toMatchObject([{ state: 'done' }]);
     blocker.end();
     await expect(blocker.held).rejects.toThrow();
+    await traffic.judge();
+  });
+
+  test('ends a transaction that keeps a router from acknowledging, if it may', async () => {
+    await using rebalancer = await open({
+      lockTimeout: '50ms',
+      longTransactions: 'terminate',
+      terminateAfter: '100ms',
+    });
+    const plan = await planOf(rebalancer);
+    const work = rebalancer.apply(plan, { holdCutOver: true });
+    const id = await waitFor(rebalancer, ({ state }) => state === 'catching_up');
+    const blocker = await holdTable();
+    // In flight, and waiting for the row: until it ends, its router has something to drain.
+    const waiting = router.query(blocker.key, 'UPDATE users SET name = name WHERE id = $1', [
+      blocker.key,
+    ]);
+    await rebalancer.steer(id, { isCutOverHeld: false });
+    expect((await work).moves).toMatchObject([{ state: 'done' }]);
+    expect(await statesOf(id)).not.toContain('withdrawing');
+    blocker.end();
+    await expect(blocker.held).rejects.toThrow();
+    await waiting;
     await traffic.judge();
   });
 });

@@ -22,6 +22,18 @@ const ABORT: Way = [
   { state: 'aborted', description: `let callers go, and ${TIDY}` },
 ];
 
+/** A switch that was begun and not made: callers are let go before anything else. */
+const WITHDRAW: Way = [
+  { state: 'withdrawing', on: 'source', kind: 'unfence' },
+  { state: 'withdrawing', on: 'source', kind: 'drop-inbound' },
+  { state: 'withdrawing', description: 'let callers go' },
+];
+
+const WITHDRAW_ROLLBACK: Way = [
+  { state: 'rollback_withdrawing', on: 'destination', kind: 'unfence' },
+  { state: 'rollback_withdrawing', description: 'let callers go' },
+];
+
 const ROLLBACK: Way = [
   {
     state: 'rollback_fencing',
@@ -72,6 +84,11 @@ const SWITCHING: ReadonlySet<MoveState> = new Set(['committed', 'reversing']);
 
 function remaining(state: MoveState, way: MoveWay): Way {
   if (isEndState(state)) return [];
+  const withdrawal = withdrawalOn(state, way);
+  if (withdrawal !== undefined) {
+    const [steps, next] = withdrawal;
+    return [...steps, ...(way === 'resume' && next === 'reversing' ? [] : remaining(next, way))];
+  }
   if (way === 'resume') return restOf(state);
   const turn = TURNS[way];
   if (mayFollow(state, turn.at)) return turn.way;
@@ -81,6 +98,18 @@ function remaining(state: MoveState, way: MoveWay): Way {
   }
   // Whoever has taken the turn already only goes on.
   return turn.way.some((step) => step.state === state) ? restOf(state) : [];
+}
+
+/** What lets callers go first, and the state that it leads back to; undefined where nobody is held back for nothing. */
+function withdrawalOn(state: MoveState, way: MoveWay): readonly [Way, MoveState] | undefined {
+  if (state === 'withdrawing' && (way === 'resume' || way === 'abort')) {
+    return [WITHDRAW, 'catching_up'];
+  }
+  if (state === 'rollback_withdrawing' && (way === 'resume' || way === 'rollback')) {
+    return [WITHDRAW_ROLLBACK, 'reversing'];
+  }
+  if (way === 'abort' && mayFollow(state, 'withdrawing')) return [WITHDRAW, 'catching_up'];
+  return undefined;
 }
 
 /** Of the way that a state is on, everything from it on: what it has begun may have to be done again. */

@@ -3,12 +3,24 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { abortedError, type Clock, ShardlineError, systemClock } from '@shardline/core';
+import {
+  abortedError,
+  type Clock,
+  ShardlineError,
+  sleep,
+  systemClock,
+  withDeadline,
+} from '@shardline/core';
 import { routerErrors } from '../errors.js';
 import { Keyspace } from '../keyspace.js';
 import { analyze, type DistributionAnalysis } from '../placement/analyze.js';
 import { installShard } from '../shard/install.js';
-import { loadCatalog, migrateCatalog } from '../topology/catalog.js';
+import {
+  loadCatalog,
+  migrateCatalog,
+  newestRevision,
+  unacknowledgedRouters,
+} from '../topology/catalog.js';
 import { migrateShard } from '../topology/ownership.js';
 import { parseSlots } from '../topology/slot-set.js';
 import type { Topology } from '../topology/topology.js';
@@ -56,6 +68,10 @@ import { findForeignRows, verifyMove } from './verify-rows.js';
 
 /** Rows written within about this many of a server's newest transactions count as its heat. */
 const HEAT_TRANSACTIONS = 1_000_000;
+
+/** Longest wait for all routers to hear of a new shard: the longest lease, and a little. */
+const KNOWN_TIMEOUT_MS = 11 * 60_000;
+const KNOWN_POLL_MS = 50;
 
 /** What a test may put in the place of the world. */
 export interface RebalancerInternals {
@@ -182,15 +198,18 @@ class PostgresRebalancer implements Rebalancer {
   }
 
   async apply(plan: RebalancePlan, options: ApplyOptions = {}): Promise<RebalanceReport> {
+    checkSeal(plan);
+    const owning = await this.#owningShards();
+    const joining = new Set(plan.moves.map(({ destination }) => destination));
+    for (const name of owning) joining.delete(name);
+    // Once the topology names a shard, routers write reference tables there: it must be ready before.
+    for (const name of joining) await this.prepareShard(name, options);
     await this.#catalog.withConnection((client) =>
       beginPlan(client, this.#store, plan, options.holdCutOver === true),
     );
-    const topology = await this.#topology();
-    for (const name of new Set(plan.moves.map(({ destination }) => destination))) {
-      const isOwner = [...topology.keyspaces.values()].some(
-        (keyspace) => keyspace.slotsOf(name).length > 0,
-      );
-      if (!isOwner) await this.prepareShard(name, options);
+    for (const name of joining) {
+      await this.prepareShard(name, options);
+      await this.#seedOnceKnown(name, options);
     }
     const moves = await this.#store.ofPlan(plan.id);
     await this.#coordinator.runAll(
@@ -341,6 +360,29 @@ class PostgresRebalancer implements Rebalancer {
     await link.withConnection((client) =>
       installShard(client, shard, topology, this.#options.keyspaces),
     );
+  }
+
+  async #owningShards(): Promise<ReadonlySet<string>> {
+    const { keyspaces } = await this.#topology();
+    return new Set([...keyspaces.values()].flatMap((keyspace) => keyspace.owningShards()));
+  }
+
+  /**
+   * A router that did not know a new shard yet has written reference tables past it. Once every router has acknowledged the
+   * topology that names the shard, or its lease has ended, what came in between is found by comparison.
+   */
+  async #seedOnceKnown(shard: string, { signal }: WorkOptions): Promise<void> {
+    const model = this.#modelFor(await this.#topology(), shard);
+    const { referenceTables } = this.#options;
+    if (model === undefined || referenceTables.length === 0) return;
+    const revision = await newestRevision(this.#catalog.primary);
+    const doing = `Waiting until every router knows shard '${shard}'`;
+    await withDeadline({ timeoutMs: KNOWN_TIMEOUT_MS, signal, doing }, async (stop) => {
+      while ((await unacknowledgedRouters(this.#catalog.primary, revision)).length > 0) {
+        await sleep(KNOWN_POLL_MS, { signal: stop, doing });
+      }
+    });
+    await seedReferenceTables(model, this.#link(shard), referenceTables, { signal });
   }
 
   close(): Promise<void> {

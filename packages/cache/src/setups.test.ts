@@ -112,17 +112,19 @@ describe('a hit in L1', () => {
     const value = { id: 1 };
     const things = cache.namespace('things', { ttl: '1h', load: () => value });
     await things.get('k');
-    /** The least of many rounds: a collection or another task in between only adds. */
+    /**
+     * Low among many rounds and not the lowest: a collection takes away from one in thirty; rounds before the
+     * compiler has done its work, and other tasks, add.
+     */
     const bytesPerCall = async (call: () => unknown) => {
-      let least = Number.POSITIVE_INFINITY;
-      for (let round = 0; round < 60; round += 1) {
+      const rounds: number[] = [];
+      for (let round = 0; round < 61; round += 1) {
         await new Promise((resolve) => setTimeout(resolve, 2));
         const before = v8.getHeapStatistics().used_heap_size;
         for (let index = 0; index < 10_000; index += 1) call();
-        const used = (v8.getHeapStatistics().used_heap_size - before) / 10_000;
-        if (used >= 0) least = Math.min(least, used);
+        rounds.push((v8.getHeapStatistics().used_heap_size - before) / 10_000);
       }
-      return least;
+      return rounds.sort((a, b) => a - b)[8] as number;
     };
     const promise = await bytesPerCall(() => Promise.resolve(value));
     const peek = await bytesPerCall(() => things.peek('k'));

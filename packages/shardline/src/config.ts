@@ -128,7 +128,10 @@ export type EventDefinition =
   | {
       /** @default nothing */
       readonly invalidates?: readonly string[];
-      /** Keys of namespaces with a `load` that are read ahead, within the budget of `warming`. @default none */
+      /**
+       * Keys of namespaces with a `load` that are read ahead, within the budget of `warming`. An event that is
+       * emitted within a transaction warms nothing. @default none
+       */
       readonly warms?: readonly string[];
       /** The payload is checked against it. @default the fields that `invalidates` names */
       readonly payload?: StandardSchemaV1;

@@ -23,6 +23,7 @@ export {
   startPgBouncer,
 } from './pgbouncer/pgbouncer-server.js';
 export type { PgBouncerSettings, PoolMode } from './pgbouncer/pgbouncer-settings.js';
+export { furthestFirst } from './postgres/furthest-first.js';
 export type { PostgresOptions, ReplicaOptions } from './postgres/postgres-options.js';
 export type { ConnectionTarget, PostgresServer } from './postgres/postgres-server.js';
 export type {

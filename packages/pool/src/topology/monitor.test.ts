@@ -1,5 +1,5 @@
 import { isShardlineError, ManualClock, systemClock } from '@shardline/core';
-import { type PostgresServer, startPostgres } from '@shardline/testkit';
+import { furthestFirst, type PostgresServer, startPostgres } from '@shardline/testkit';
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type MonitoredNode, TopologyMonitor } from './monitor.js';
@@ -157,38 +157,49 @@ describe('the monitor over a primary and two replicas', () => {
     }, soon);
     expect(monitor.state.primary).toBe('watched');
   });
+});
 
-  test('follows a promotion, and never goes back to the old primary', async () => {
+describe('promotion', () => {
+  test('is followed, and the old primary never comes back', async () => {
+    await using primary = await startPostgres({ name: 'elder' });
+    await using first = await primary.addReplica({ name: 'elder-r1' });
+    await using second = await primary.addReplica({ name: 'elder-r2' });
+    await primary.query('CREATE TABLE seen (id int)');
     const monitor = watch([primary, first, second]);
-    expect(await monitor.whenPrimaryKnown({ timeoutMs: 10_000 })).toBe('watched');
+    expect(await monitor.whenPrimaryKnown({ timeoutMs: 10_000 })).toBe('elder');
     await primary.kill();
     await vi.waitFor(() => expect(monitor.state.primary).toBeUndefined(), soon);
     const next = monitor.whenPrimaryKnown({ timeoutMs: 30_000 });
-    await first.promote();
-    expect(await next).toBe('watched-r1');
+    const [heir, sibling] = (await furthestFirst([first, second])) as [
+      PostgresServer,
+      PostgresServer,
+    ];
+    await heir.promote();
+    expect(await next).toBe(heir.name);
     expect(monitor.state.timeline).toBe(2);
+    // Before the old primary is back, whose history it would else receive more of.
+    await sibling.follow(heir);
+    await vi.waitFor(() => expect(monitor.state.replicas).toEqual([sibling.name]), soon);
     await primary.restart();
     await vi.waitFor(() => {
-      expect(monitor.states().get('watched')?.fault).toBe('stale-primary');
+      expect(monitor.states().get('elder')?.fault).toBe('stale-primary');
     }, soon);
-    expect(monitor.state.primary).toBe('watched-r1');
-    await second.follow(first);
-    // A replica names its new timeline with the first record that it receives on it, not before.
-    await first.query('INSERT INTO seen VALUES (2)');
-    await vi.waitFor(() => expect(monitor.state.replicas).toEqual(['watched-r2']), soon);
+    expect(monitor.state.primary).toBe(heir.name);
+    expect(monitor.state.replicas).toEqual([sibling.name]);
   });
 
-  test('refuses two primaries on one timeline, with an error of its own', async () => {
-    const old = watch([primary, first, second]);
-    await old.whenPrimaryKnown({ timeoutMs: 10_000 });
-    await using third = await first.addReplica({ name: 'watched-r3' });
+  test('of two replicas to one timeline is refused, with an error of its own', async () => {
+    await using primary = await startPostgres({ name: 'split' });
+    await using first = await primary.addReplica({ name: 'split-r1' });
+    await using second = await primary.addReplica({ name: 'split-r2' });
+    await primary.kill();
+    await first.promote();
     await second.promote();
-    await third.promote();
-    const monitor = watch([second, third]);
+    const monitor = watch([first, second]);
     await vi.waitFor(() => expect(monitor.state.noPrimaryReason).toBe('split-brain'), soon);
     const error = await monitor.whenPrimaryKnown({ timeoutMs: 5000 }).catch((e: unknown) => e);
     expect(isShardlineError(error, 'POOL_SPLIT_BRAIN')).toBe(true);
-    expect((error as Error).message).toContain('watched-r2');
+    expect((error as Error).message).toContain('split-r2');
   });
 });
 

@@ -199,7 +199,11 @@ export class PostgresServer extends DelegatingServer {
     });
   }
 
-  /** Makes a replica stream from another primary, without a restart: as after a promotion. */
+  /**
+   * Makes a replica stream from another primary, without a restart: as after a promotion. It has
+   * replayed a record of that primary when this resolves. A replica that had received more than the
+   * new primary has never does: see `furthestFirst`.
+   */
   async follow(primary: PostgresServer): Promise<void> {
     if (!(await this.isInRecovery())) throw this.#stateError('is no replica that could follow');
     const former = this.#source;
@@ -209,7 +213,9 @@ export class PostgresServer extends DelegatingServer {
       primary_slot_name: source.slot,
     });
     this.#source = source;
+    // It streams what both histories share before it finds out that they part.
     await primary.#untilStreaming(this.name);
+    await primary.waitForReplica(this);
     primary.#replicas.push(this);
     if (former !== undefined) await former.primary.#forgetReplica(this, former.slot);
   }

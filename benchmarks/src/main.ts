@@ -5,9 +5,10 @@ import { describeCommit, describeMachine, describeVersions } from './report/mach
 import { writeResults } from './report/page.js';
 import { findRegressions } from './report/regressions.js';
 import { measurementsOf, type Results, resultsByTarget } from './report/results.js';
-import { renderDetails, renderResults } from './report/table.js';
+import { renderDetails, renderResults, renderShortfalls } from './report/table.js';
 import { runScenarios } from './run.js';
 import type { Scenario } from './scenario.js';
+import { SUITES } from './scenario.js';
 import { scenarios } from './scenarios.js';
 
 /**
@@ -87,7 +88,10 @@ async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promis
 }
 
 async function report(results: Results, asked: BenchOptions): Promise<void> {
-  console.log(`\n${renderResults(results)}`);
+  // Whoever asked for a part knows that the rest was not run.
+  const showsNotRun = asked.names.length === 0 && asked.suites.length === SUITES.length;
+  console.log(`\n${renderResults(results, { showsNotRun })}`);
+  for (const line of renderShortfalls(results)) console.log(line);
   const count = (wanted: string) => results.rows.filter(({ status }) => status === wanted).length;
   console.log(
     `${results.rows.length} targets: ${count('met')} met, ${count('short')} short, ${count('not run')} not run; ` +

@@ -1,12 +1,16 @@
 import Table from 'cli-table3';
 import type { Row, Target } from '../scenario.js';
+import { explanations } from './explanations.js';
 import { measurementsOf, type Results } from './results.js';
 
 /**
  * The results as a table for a terminal: what falls short first, then what was met, then what else was measured, and
- * last the lines of the targets that were not run.
+ * last, where all was asked for, the lines of the targets that were not run.
  */
-export function renderResults(results: Pick<Results, 'rows' | 'others'>): string {
+export function renderResults(
+  results: Pick<Results, 'rows' | 'others'>,
+  { showsNotRun }: { readonly showsNotRun: boolean },
+): string {
   const table = new Table({
     head: ['', 'suite', 'work', 'ours', 'peer', 'theirs', 'ratio', 'target'],
     style: { head: [], border: [] },
@@ -26,9 +30,21 @@ export function renderResults(results: Pick<Results, 'rows' | 'others'>): string
     ]);
   }
   for (const { suite, name, peer, target, status } of results.rows) {
-    if (status === 'not run') table.push(['not run', suite, name, '', peer, '', '', target]);
+    if (showsNotRun && status === 'not run')
+      table.push(['not run', suite, name, '', peer, '', '', target]);
   }
   return table.toString();
+}
+
+/** Of each line that fell short, why, as a profile showed it. */
+export function renderShortfalls({ rows }: Pick<Results, 'rows'>): string[] {
+  return rows
+    .filter(({ status }) => status === 'short')
+    .map(({ suite, id, name }) => {
+      const why =
+        explanations[id] ?? 'No profile has been read for it yet: npm run profile -- SCENARIO.';
+      return `SHORT ${suite}: ${name}\n      ${why}`;
+    });
 }
 
 /** What a reader must see first stands first. */

@@ -90,7 +90,8 @@ async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promis
 async function report(results: Results, asked: BenchOptions): Promise<void> {
   // Whoever asked for a part knows that the rest was not run.
   const showsNotRun = asked.names.length === 0 && asked.suites.length === SUITES.length;
-  console.log(`\n${renderResults(results, { showsNotRun })}`);
+  const hasLines = showsNotRun || measurementsOf(results).length > 0;
+  if (hasLines) console.log(`\n${renderResults(results, { showsNotRun })}`);
   for (const line of renderShortfalls(results)) console.log(line);
   const count = (wanted: string) => results.rows.filter(({ status }) => status === wanted).length;
   console.log(
@@ -104,6 +105,8 @@ async function report(results: Results, asked: BenchOptions): Promise<void> {
   if (asked.resultsFolder !== undefined) {
     await writeResults(asked.resultsFolder, results);
     console.log(`The page and its charts are in ${asked.resultsFolder}.`);
+  } else if (results.curves.length > 0) {
+    console.log(`${results.curves.length} curves were measured: --results FOLDER draws them.`);
   }
 }
 

@@ -21,6 +21,7 @@ import { keyToShard } from './suites/route/key-to-shard.js';
 import { cacheScaling } from './suites/scaling/cache.js';
 import { poolScaling } from './suites/scaling/pool.js';
 import { processScaling } from './suites/scaling/processes.js';
+import { rebalanceScaling } from './suites/scaling/rebalance.js';
 import { shardScaling } from './suites/scaling/shards.js';
 import { orderedPage } from './suites/scatter/ordered-page.js';
 import { leaseAndAcknowledge } from './suites/simulation/lease-and-acknowledge.js';
@@ -54,6 +55,7 @@ export const scenarios: readonly Scenario[] = [
   poolScaling,
   processScaling,
   shardScaling,
+  rebalanceScaling,
   thousandShards,
   leasingFleet,
   traces,

@@ -1,6 +1,7 @@
 import { BentoCache, bentostore } from 'bentocache';
 import { redisDriver } from 'bentocache/drivers/redis';
 import { compare, concurrent } from '../../measure/compare.js';
+import { redisLimit } from '../../measure/limits.js';
 import { atLeast, rateRow } from '../../measure/rows.js';
 import type { Scenario } from '../../scenario.js';
 import { type Profile, profileOf } from '../../workload/profiles.js';
@@ -58,6 +59,11 @@ export const l2Hit: Scenario = {
       Object.entries(getters).map(([name, get]) => concurrent(name, CALLERS, inTurn(get))),
       { rounds: quick ? 15 : 51, turnMs: 100, signal },
     );
+    const limit = await redisLimit(server, ['GET', `raw:${keys[0]}`], {
+      callers: CALLERS,
+      seconds: quick ? 1 : 5,
+      signal,
+    });
     const { loads } = profiles.stats();
     if (loads !== KEYS) throw new Error(`${loads} loads of ${KEYS} keys: not all were hits`);
     const row = (peer: string, ratio: number, answers?: 'cache/l2-hit') =>
@@ -69,6 +75,7 @@ export const l2Hit: Scenario = {
         peer,
         unit: 'reads/s',
         target: atLeast(ratio),
+        details: { 'limit: redis-benchmark GET, reads/s': limit },
       });
     return [
       row('ioredis GET, auto-pipelined', 0.85, 'cache/l2-hit'),

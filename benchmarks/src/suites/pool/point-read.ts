@@ -1,6 +1,7 @@
 import { compare, concurrent } from '../../measure/compare.js';
+import { postgresLimit } from '../../measure/limits.js';
 import { isMet, type Row, type Scenario, type Target } from '../../scenario.js';
-import { checkReads, openOurs, openTheirs, pointReads, startAccounts } from './rig.js';
+import { ACCOUNTS, checkReads, openOurs, openTheirs, pointReads, startAccounts } from './rig.js';
 
 const CALLERS = 32;
 const PEER = 'pg.Pool';
@@ -9,6 +10,11 @@ const VARIANTS: readonly [string, Target][] = [
   ['pipelined', { relation: 'at least', ratio: 1.7 }],
   ['not pipelined', { relation: 'at least', ratio: 0.95 }],
 ];
+
+/** The same read from ten connections of PostgreSQL's own tool. */
+const LIMIT_SCRIPT = `\\set id random(1, ${ACCOUNTS})
+SELECT id, name, balance FROM account WHERE id = :id;
+`;
 
 /** Reads per second of one process through routing, against the driver's own pool on the same replica. */
 export const pointRead: Scenario = {
@@ -33,6 +39,12 @@ export const pointRead: Scenario = {
       ],
       { rounds: quick ? 9 : 31, turnMs: 200, signal },
     );
+    const limit = await postgresLimit(replica, LIMIT_SCRIPT, {
+      callers: 10,
+      seconds: quick ? 2 : 5,
+      signal,
+    });
+    const details = { 'limit: pgbench, reads/s': limit ?? 'pgbench is not on this machine' };
     return VARIANTS.map(([name, target]): Row => {
       // Times per operation; throughput is the other way round.
       const { ratio, ratioSpread } = comparison.ratioOf(PEER, name);
@@ -48,6 +60,7 @@ export const pointRead: Scenario = {
         ratioSpread,
         target,
         met: isMet(target, ratio),
+        details,
       };
     });
   },

@@ -5,7 +5,7 @@ import { stayAlive } from '../../measure/stay-alive.js';
 import type { ScenarioContext } from '../../scenario.js';
 
 /** Rows of the table that is read; each read is of another one. */
-const ACCOUNTS = 10_000;
+export const ACCOUNTS = 10_000;
 
 type Use = ScenarioContext['use'];
 

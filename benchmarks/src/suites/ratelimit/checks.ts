@@ -1,4 +1,5 @@
 import { compare, concurrent } from '../../measure/compare.js';
+import { redisLimit } from '../../measure/limits.js';
 import { isMet, type Row, type Scenario, type Target } from '../../scenario.js';
 import { checkAnswers, setUp } from './rig.js';
 
@@ -33,6 +34,11 @@ export const checks: Scenario = {
         ],
         { rounds: context.quick ? 7 : 31, turnMs: 150, signal: context.signal },
       );
+      const limit = await redisLimit(rig.server, ['INCR', 'limit'], {
+        callers,
+        seconds: context.quick ? 0.5 : 2,
+        signal: context.signal,
+      });
       for (const peer of PEERS) {
         // Times per operation; throughput is the other way round.
         const { ratio, ratioSpread } = comparison.ratioOf(peer, 'ours');
@@ -48,6 +54,7 @@ export const checks: Scenario = {
           ratioSpread,
           target,
           met: isMet(target, ratio),
+          details: { 'limit: redis-benchmark INCR, commands/s': limit },
         });
       }
     }

@@ -5,7 +5,7 @@ import { type Pair, rowOfPairs } from '../../measure/pairs.js';
 import { atLeast } from '../../measure/rows.js';
 import { median } from '../../measure/statistics.js';
 import type { Scenario, ScenarioContext } from '../../scenario.js';
-import { startCluster } from './rig.js';
+import { startCluster, timeChange } from './rig.js';
 
 /**
  * Ours is the state `copying` of a real move, from the state's beginning to the next one's, tables locked by nobody and
@@ -53,26 +53,15 @@ async function copyOnce(context: ScenarioContext, rows: number, seconds: number[
   const [a, b] = [servers.get('a'), servers.get('b')];
   if (a === undefined || b === undefined) throw new Error('a shard is missing');
   context.note('moving half of it');
-  const plan = await rebalancer.plan({ kind: 'add', shard: 'b' });
-  const since = new Map<string, number>();
-  await rebalancer.apply(plan, {
-    signal: context.signal,
-    onProgress: ({ state, stateSinceMs }) => {
-      if (!since.has(state)) since.set(state, stateSinceMs);
-    },
-  });
-  const begun = since.get('copying');
-  const ended = since.get('catching_up');
-  if (begun === undefined || ended === undefined) {
-    throw new Error(`the move went through ${[...since.keys()].join(', ')} and showed no copying`);
-  }
+  const change = { kind: 'add', shard: 'b' } as const;
+  const { copyingSeconds } = await timeChange({ rebalancer }, change, context.signal);
   const { rows: counted } = await b.query<{ moved: string }>('SELECT count(*) AS moved FROM bets');
   const moved = Number(counted[0]?.moved);
   if (moved === 0) throw new Error('nothing was moved');
-  seconds.push((ended - begun) / 1000);
+  seconds.push(copyingSeconds);
   context.note('the same rows by COPY');
   const theirs = await pipeCopy(b.url, a.url);
-  return { ours: moved / ((ended - begun) / 1000), theirs: moved / theirs };
+  return { ours: moved / copyingSeconds, theirs: moved / theirs };
 }
 
 /** Back to the source, into a table of its own; in seconds. */

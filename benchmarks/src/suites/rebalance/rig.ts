@@ -1,5 +1,9 @@
 import { bootstrap, createRouter, type Router, type RouterOptions } from '@shardline/shard-router';
-import { openRebalancer, type RebalancerOptions } from '@shardline/shard-router/rebalance';
+import {
+  openRebalancer,
+  type PlacementChange,
+  type RebalancerOptions,
+} from '@shardline/shard-router/rebalance';
 import { type PostgresServer, startPostgres } from '@shardline/testkit';
 import { stayAlive } from '../../measure/stay-alive.js';
 import type { ScenarioContext } from '../../scenario.js';
@@ -73,7 +77,44 @@ export async function startCluster(
   return { router, rebalancer, servers };
 }
 
-/** The row that the target names: 230 bytes. */
-function* betsOf(count: number) {
-  for (let id = 0; id < count; id += 1) yield { user_id: id, filler: `${id}`.padEnd(200, 'x') };
+/** How long the parts of a change took, of which every move went its way side by side or in turn. */
+export interface Timing {
+  readonly copyingSeconds: number;
+  readonly wholeSeconds: number;
+  readonly pausesMs: readonly number[];
+}
+
+/** Carries a change out. The time of copying is that of the first move, by its own record of states. */
+export async function timeChange(
+  { rebalancer }: Pick<Cluster, 'rebalancer'>,
+  change: PlacementChange,
+  signal: AbortSignal,
+): Promise<Timing> {
+  const plan = await rebalancer.plan(change);
+  const since = new Map<string, number>();
+  const startedMs = performance.now();
+  const { moves } = await rebalancer.apply(plan, {
+    signal,
+    onProgress: ({ state, stateSinceMs }) => {
+      if (!since.has(state)) since.set(state, stateSinceMs);
+    },
+  });
+  const unfinished = moves.find(({ state }) => state !== 'done');
+  if (unfinished !== undefined) throw new Error(`a move ended as ${unfinished.state}`);
+  const begun = since.get('copying');
+  const ended = since.get('catching_up');
+  if (begun === undefined || ended === undefined) {
+    throw new Error(`the move went through ${[...since.keys()].join(', ')} and showed no copying`);
+  }
+  return {
+    copyingSeconds: (ended - begun) / 1000,
+    wholeSeconds: (performance.now() - startedMs) / 1000,
+    pausesMs: moves.flatMap(({ pauseMs }) => (pauseMs === undefined ? [] : [pauseMs])),
+  };
+}
+
+/** The rows that the target names: 230 bytes each. */
+export function* betsOf(count: number, first = 0) {
+  for (let id = first; id < first + count; id += 1)
+    yield { user_id: id, filler: `${id}`.padEnd(200, 'x') };
 }

@@ -284,14 +284,15 @@ async function nothingOldIsKept(): Promise<void> {
         return { key, version };
       }),
     );
+  const told = `seed ${seed}`;
   for (const each of processes) {
     // The bus takes its moment; what a late fill brought would stay for the hour of its ttl.
-    await expect.poll(() => versionsAt(each), { timeout: 20_000 }).toEqual(expected);
+    await expect.poll(() => versionsAt(each), { timeout: 20_000, message: told }).toEqual(expected);
   }
   const fresh = new ServiceProcess(bundle, servers);
   processes.push(fresh);
   await fresh.start();
-  expect(await versionsAt(fresh)).toEqual(expected);
+  expect(await versionsAt(fresh), told).toEqual(expected);
 }
 
 function bigints(_key: string, value: unknown): unknown {

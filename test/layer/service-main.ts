@@ -10,17 +10,27 @@ const servers = JSON.parse(process.argv[2] as string) as ReadingServers;
 const layer = await createDataLayer(configOf(servers));
 const { readings } = layer.entities;
 
-async function carryOut(order: ServiceOrder): Promise<number | undefined> {
+type Found = Pick<ServiceAnswer, 'version' | 'value' | 'keys'> | undefined;
+
+async function carryOut(order: ServiceOrder): Promise<Found> {
   const key = BigInt(order.key);
   switch (order.what) {
     case 'get':
-      return (await readings.get(key))?.version;
+      return readings.get(key);
     case 'query': {
       const text = 'SELECT * FROM readings WHERE key = $1';
-      return (await readings.query(key, text, [key]))[0]?.version;
+      return (await readings.query(key, text, [key]))[0];
+    }
+    case 'read': {
+      const text = '/* primary */ SELECT version, value FROM readings WHERE key = $1';
+      return (await layer.router.query(key, text, [key])).rows[0] as Found;
+    }
+    case 'scatter': {
+      const rows = await layer.router.scatter<{ key: bigint }>('SELECT key FROM readings').all();
+      return { keys: rows.map((row) => String(row.key)) };
     }
     case 'update':
-      return (await readings.update(key, { value: order.value ?? null }))?.version;
+      return readings.update(key, { value: order.value ?? null });
     case 'transaction':
       return layer.transaction(
         'readings',
@@ -29,7 +39,7 @@ async function carryOut(order: ServiceOrder): Promise<number | undefined> {
           const before = await readings.get(key);
           const after = await readings.update(key, { value: order.value ?? null });
           if (after?.version !== (before?.version ?? 0) + 1) throw new Error('not serial');
-          return after?.version;
+          return after;
         },
         { isolation: 'repeatable read' },
       );
@@ -39,8 +49,10 @@ async function carryOut(order: ServiceOrder): Promise<number | undefined> {
 process.on('message', (order: ServiceOrder) => {
   const answer = async (): Promise<ServiceAnswer> => {
     const session = layer.session(order.token);
-    const version = await session.run(() => carryOut(order));
-    return { id: order.id, version, token: await session.token() };
+    const isInSession = order.what !== 'read' && order.what !== 'scatter';
+    const found = await (isInSession ? session.run(() => carryOut(order)) : carryOut(order));
+    const { version, value, keys } = found ?? {};
+    return { id: order.id, version, value, keys, token: await session.token() };
   };
   answer().then(
     (done) => process.send?.(done),

@@ -8,7 +8,8 @@ import type { ReadingServers } from './readings.js';
 /** What a service process is told. */
 export interface ServiceOrder {
   readonly id: number;
-  readonly what: 'get' | 'query' | 'update' | 'transaction';
+  /** `read` goes past session and cache to the primary; `scatter` asks every shard for its keys. */
+  readonly what: 'get' | 'query' | 'update' | 'transaction' | 'read' | 'scatter';
   readonly key: number;
   readonly value?: string;
   readonly token?: string | undefined;
@@ -18,6 +19,9 @@ export interface ServiceOrder {
 export interface ServiceAnswer {
   readonly id: number;
   readonly version?: number | undefined;
+  readonly value?: string | null | undefined;
+  /** What a scatter found. */
+  readonly keys?: readonly string[] | undefined;
   readonly token?: string;
   readonly error?: { readonly code?: string | undefined; readonly message: string };
 }

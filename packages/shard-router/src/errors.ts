@@ -59,6 +59,12 @@ export const routerErrors = defineErrors({
     meaning: 'Somebody else changed the topology since it was read.',
     remedy: 'Read the topology again and decide anew.',
   },
+  TOPOLOGY_OUTDATED: {
+    retryable: true,
+    meaning:
+      'A shard has joined of which this router does not know, and the catalog did not tell in time.',
+    remedy: 'Nothing was written; try again when the catalog can be reached.',
+  },
   SLOT_HELD: {
     retryable: true,
     meaning: 'A slot was held for a switch longer than the call could wait.',

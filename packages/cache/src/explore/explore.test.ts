@@ -100,6 +100,17 @@ const twoChanges: Actors = {
   at: (world, one, two) => [world.read(one), world.change(one), world.change(two)],
 };
 
+/** Each is acknowledged before the next begins, so the marks that they leave are in order. */
+const changesInTurn: Actors = {
+  at: (world, one, two) => [
+    world.read(one),
+    (async () => {
+      await world.change(two);
+      await world.change(two);
+    })(),
+  ],
+};
+
 const bounded = { coherence: 'bounded' } as const;
 const strict = { coherence: 'strict' } as const;
 
@@ -111,6 +122,10 @@ const strictTwo: Setup = { tiers: ['l2'], options: strict };
 function swr(setup: Setup): Setup {
   const stale = { ttl: '10ms', jitter: 0, staleWhileRevalidate: '1h' } as const;
   return { ...setup, options: { ...setup.options, ...stale } };
+}
+
+function lagging(setup: Setup): Setup {
+  return { ...setup, isLagging: true };
 }
 
 function through(setup: Setup): Setup {
@@ -138,6 +153,8 @@ const cases: readonly (readonly [string, Setup, Actors])[] = [
   ['a bus that is cut', two, cutBus],
   ['two changes', two, twoChanges],
   ['two changes, strict', strictTwo, twoChanges],
+  ['a read of a lagging replica against changes in turn', lagging(two), changesInTurn],
+  ['a read of a lagging replica against changes in turn, L2 and L3', lagging(three), changesInTurn],
   ['a write through against a change', through(three), writeAndChange],
   ['a write through against reads', through(two), writeAndRead],
   ['a write through against reads, strict', through(strictThree), writeAndRead],

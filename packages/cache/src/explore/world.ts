@@ -12,6 +12,8 @@ export interface Setup {
   readonly mutant?: Mutant | undefined;
   /** Values whose first write fails after it was done; made anew for each schedule. */
   readonly failing?: readonly number[];
+  /** Loads read from replicas that have reached what they are told to reach, and nothing after it. */
+  readonly isLagging?: boolean;
 }
 
 /** Two processes, one source, and what everyone saw. */
@@ -54,9 +56,9 @@ export class World {
       tiers: setup.tiers,
       l1: { maxEntries: 8 },
       leaseWait: '50ms',
-      load: async () => {
+      load: async (_key, { freshness }) => {
         await scheduler.step(`${name} load`);
-        const read = this.version;
+        const read = setup.isLagging === true ? Number(freshness ?? 1) : this.version;
         await scheduler.step(`${name} loaded`);
         return read;
       },
@@ -81,7 +83,7 @@ export class World {
     await this.scheduler.step('write');
     this.version += 1;
     const version = this.version;
-    const { acknowledged } = await through.invalidate('k');
+    const { acknowledged } = await through.invalidate('k', { freshness: String(version) });
     if (acknowledged) this.floor = Math.max(this.floor, version);
   }
 

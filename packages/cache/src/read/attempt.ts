@@ -66,8 +66,12 @@ export class Attempt {
     this.#softUntilMs = nowMs + policy.softTimeoutMs;
   }
 
+  /**
+   * What was seen last counts: who looks a second time, because his lease was refused, may find the mark of a newer
+   * invalidation, and a level below is invalidated before the one above it.
+   */
   learnFreshness(freshness: string | undefined): void {
-    this.freshness ??= freshness;
+    this.freshness = freshness ?? this.freshness;
   }
 
   /** A value beyond its ttl, or due early, that must be loaded anew. */

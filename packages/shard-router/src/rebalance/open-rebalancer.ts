@@ -229,6 +229,12 @@ class PostgresRebalancer implements Rebalancer {
         await this.#store.ask(id, { isCutOverHeld: options.holdCutOver });
       }
     }
+    // Whoever began may have died between the two comparisons of a joining shard's reference tables.
+    const owning = await this.#owningShards();
+    const joining = open.flatMap(({ wish, journal: { state, destination } }) =>
+      wish === undefined && mayAbort(state) && !owning.has(destination) ? [destination] : [],
+    );
+    for (const name of new Set(joining)) await this.#seedOnceKnown(name, options);
     await this.#coordinator.runAll(
       open.filter(({ isTidied }) => !isTidied),
       this.#run(options),
@@ -372,7 +378,8 @@ class PostgresRebalancer implements Rebalancer {
    * topology that names the shard, or its lease has ended, what came in between is found by comparison.
    */
   async #seedOnceKnown(shard: string, { signal }: WorkOptions): Promise<void> {
-    const model = this.#modelFor(await this.#topology(), shard);
+    const topology = await this.#topology();
+    const model = this.#modelFor(topology, shard);
     const { referenceTables } = this.#options;
     if (model === undefined || referenceTables.length === 0) return;
     const revision = await newestRevision(this.#catalog.primary);
@@ -382,7 +389,8 @@ class PostgresRebalancer implements Rebalancer {
         await sleep(KNOWN_POLL_MS, { signal: stop, doing });
       }
     });
-    await seedReferenceTables(model, this.#link(shard), referenceTables, { signal });
+    const { epoch } = topology;
+    await seedReferenceTables(model, this.#link(shard), referenceTables, { signal, epoch });
   }
 
   close(): Promise<void> {

@@ -10,6 +10,12 @@
  * 2. when all routers have acknowledged the topology that contains it: every write since then is on both shards or on
  *    neither, and what came in between is found by comparison.
  *
+ * A router that was frozen, or cut off from the catalog until its lease had ended, acknowledges nothing and may still write by
+ * an older topology. So the second comparison leaves the topology's epoch behind on both shards, and a writer reads it behind
+ * its write: it has either had the table before the comparison, which then waited for it and saw what it wrote, or it finds an
+ * epoch that is newer than its own, takes the write back and asks the catalog. Shards join one by one, so the first
+ * one that a router does not know was compared with one that it does know, and writes to.
+ *
  * While it runs writers wait: both shards' tables are locked against writing, in the order of the shards' names, which
  * is the writers' own, so that nobody waits in a circle. That also waits for writers that are halfway, on one shard
  * and not yet on the other. Tables of this kind are small and written seldom; if a lock is not had in a moment, all are let
@@ -23,6 +29,7 @@ import { routerErrors } from '../errors.js';
 import type { Queryable } from '../shard/queryable.js';
 import type { TableName } from './copy-schema.js';
 import type { ShardEndpoint } from './move-context.js';
+import noteEpochSql from './note-reference-epoch.sql';
 import seedColumnsSql from './seed-columns.sql';
 import { readSequences } from './sequences.js';
 
@@ -32,6 +39,13 @@ export interface SeededTable {
   readonly rows: number;
   /** Rows that were written or deleted; zero if both shards agreed. */
   readonly changed: number;
+}
+
+/** How reference tables are made the same. */
+export interface SeedOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Of a topology that names both shards: routers that know an older one are refused from now on. */
+  readonly epoch?: number;
 }
 
 interface SeedColumn {
@@ -57,12 +71,12 @@ export async function seedReferenceTables(
   from: ShardEndpoint,
   to: ShardEndpoint,
   tables: readonly TableName[],
-  options: { readonly signal?: AbortSignal | undefined } = {},
+  options: SeedOptions = {},
 ): Promise<SeededTable[]> {
   for (let attempt = 1; tables.length > 0; attempt += 1) {
     options.signal?.throwIfAborted();
     try {
-      return await seedLocked(from, to, tables);
+      return await seedLocked(from, to, tables, options.epoch);
     } catch (error) {
       const { code } = error as { code?: string };
       if (isShardlineError(error) || !RETRIED.has(code ?? '') || attempt >= LOCK_TRIES) throw error;
@@ -76,6 +90,7 @@ async function seedLocked(
   from: ShardEndpoint,
   to: ShardEndpoint,
   tables: readonly TableName[],
+  epoch: number | undefined,
 ): Promise<SeededTable[]> {
   return from.withConnection((source) =>
     to.withConnection(async (destination) => {
@@ -85,6 +100,9 @@ async function seedLocked(
       const seeded: SeededTable[] = [];
       for (const table of tables) seeded.push(await seedTable(source, destination, table));
       await copySequences(from, to, destination, tables);
+      if (epoch !== undefined) {
+        for (const client of inOrder) await client.query(noteEpochSql, [epoch]);
+      }
       await destination.query('COMMIT');
       await source.query('COMMIT');
       return seeded;

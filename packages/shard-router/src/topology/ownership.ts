@@ -23,6 +23,7 @@ import { checkMigrated, type MigrationSet, migrate } from '../migrations.js';
 import type { Queryable } from '../shard/queryable.js';
 import ownershipSql from '../shard/sql/001-ownership.sql';
 import movesSql from '../shard/sql/002-moves.sql';
+import referenceEpochSql from '../shard/sql/003-reference-epoch.sql';
 import guardFunctionSql from '../shard/sql/guard-function.sql';
 import { fillSql } from '../sql-template.js';
 import type { KeyspaceTopology, Topology } from './topology.js';
@@ -34,6 +35,7 @@ export const shardMigrations: MigrationSet = {
   migrations: [
     { version: 1, name: 'ownership', sql: ownershipSql },
     { version: 2, name: 'moves', sql: movesSql },
+    { version: 3, name: 'reference-epoch', sql: referenceEpochSql },
   ],
 };
 

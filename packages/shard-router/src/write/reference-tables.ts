@@ -4,12 +4,28 @@
  * A write runs in a transaction on every shard, and none commits before all have succeeded. Two commits are still two:
  * if a shard is lost between the first commit and the last, the error says which shards have it, and the write is to be
  * repeated, for which it should be one that may be (an upsert, say).
+ *
+ * No shard is passed over. A router that was frozen, or cannot reach the catalog, may not know a shard that has joined;
+ * no lease guards these writes, the shards do: each says which epoch a writer must know (`reference-seed.ts`). It is
+ * asked behind the statement, when the table's lock is held: asked before it, a shard could join in between. And it is asked
+ * at READ COMMITTED, whatever the default: a snapshot from before the wait for the lock would not show it.
  */
 
-import { ShardlineError } from '@shardline/core';
+import { ShardlineError, sleep, withDeadline } from '@shardline/core';
 import type pg from 'pg';
 import { routerErrors } from '../errors.js';
-import type { CallOptions, RouterCore } from '../router-core.js';
+import { type Attempt, type CallOptions, done, MOVED, type RouterCore } from '../router-core.js';
+import type { Shard } from '../shard/shard.js';
+import type { Topology } from '../topology/topology.js';
+import referenceEpochSql from './reference-epoch.sql';
+
+/** A transaction of a write that is under way on one shard. */
+interface OpenWrite {
+  readonly shard: string;
+  readonly client: pg.PoolClient;
+}
+
+const NEWS_PAUSE_MS = 50;
 
 /** Reads and writes tables that are the same on every shard. */
 export class ReferenceTables {
@@ -41,15 +57,36 @@ export class ReferenceTables {
   }
 
   /**
-   * Writes to every shard.
+   * Writes to every shard, one that has joined behind this router's back included.
    *
-   * @throws ShardlineError `EVERYWHERE_INCOMPLETE` with `details.committed` if some have it and some do not.
+   * @throws ShardlineError `EVERYWHERE_INCOMPLETE` with `details.committed` if some have it and some do not;
+   * `TOPOLOGY_OUTDATED` if a shard has joined and the catalog cannot be asked which, with nothing written.
    */
-  async write(text: string, values: readonly unknown[] = []): Promise<pg.QueryResult> {
-    // In a fixed order: two writers then wait for each other instead of for ever.
-    const shards = this.#core.members().sort((a, b) => (a.name < b.name ? -1 : 1));
-    const open: { shard: string; client: pg.PoolClient }[] = [];
-    const committed: string[] = [];
+  async write(
+    text: string,
+    values: readonly unknown[] = [],
+    options: CallOptions = {},
+  ): Promise<pg.QueryResult> {
+    const untilMs = this.#core.deadline();
+    for (;;) {
+      options.signal?.throwIfAborted();
+      const { topology } = this.#core;
+      // In a fixed order: two writers then wait for each other instead of for ever.
+      const shards = this.#core.members().sort((a, b) => (a.name < b.name ? -1 : 1));
+      const outcome = await this.#attempt(shards, topology, text, values);
+      if (outcome.done) return outcome.value;
+      this.#core.counts.reruns += 1;
+      await this.#news(topology, { ...options, untilMs });
+    }
+  }
+
+  async #attempt(
+    shards: readonly Shard[],
+    topology: Topology,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<Attempt<pg.QueryResult>> {
+    const open: OpenWrite[] = [];
     let isBroken = true;
     try {
       let result: pg.QueryResult | undefined;
@@ -57,27 +94,73 @@ export class ReferenceTables {
         await shard.ensureChecked();
         const client = await shard.pool.connect();
         open.push({ shard: shard.name, client });
-        await client.query({ text: 'BEGIN', target: 'primary' } as pg.QueryConfig);
+        const begin = 'BEGIN ISOLATION LEVEL READ COMMITTED';
+        await client.query({ text: begin, target: 'primary' } as pg.QueryConfig);
         result = await client.query(text, [...values]);
+        if (await this.#isKnownHere(client, topology)) continue;
+        for (const each of open) await each.client.query('ROLLBACK');
+        isBroken = false;
+        return MOVED;
       }
-      for (const { shard, client } of open) {
-        await client.query('COMMIT');
-        committed.push(shard);
-      }
+      await commitAll(open);
       isBroken = false;
-      return result as pg.QueryResult;
-    } catch (error) {
-      if (committed.length === 0) throw error;
-      throw partlyWritten(
-        committed,
-        shards.map(({ name }) => name),
-        error,
-      );
+      return done(result as pg.QueryResult);
     } finally {
       // A connection whose transaction did not end is destroyed, and the transaction with it.
       for (const { client } of open) client.release(isBroken);
     }
   }
+
+  /** Whether no shard has joined since, as far as this one can tell. With a fixed topology none ever does. */
+  async #isKnownHere(client: pg.PoolClient, { epoch }: Topology): Promise<boolean> {
+    if (this.#core.watcher === undefined) return true;
+    const { rows } = await client.query<{ epoch: string }>(referenceEpochSql);
+    return Number(rows[0]?.epoch ?? 0) <= epoch;
+  }
+
+  /** Waits until a newer topology is in force. */
+  async #news(known: Topology, call: CallOptions & { untilMs: number }): Promise<void> {
+    const { clock, watcher } = this.#core;
+    const { signal } = call;
+    const doing = 'Waiting for news of a shard that has joined';
+    let cause: unknown;
+    while (this.#core.topology.epoch <= known.epoch) {
+      const timeoutMs = call.untilMs - clock.monotonicMs();
+      if (timeoutMs <= 0) throw outdated(known, cause);
+      const asking = withDeadline({ timeoutMs, signal, doing, clock }, async (stop) =>
+        watcher?.refresh(stop),
+      );
+      await asking.catch((error: unknown) => {
+        if (signal?.aborted) throw error;
+        cause = error;
+      });
+      if (this.#core.topology.epoch > known.epoch) return;
+      await sleep(NEWS_PAUSE_MS, { signal, clock, doing });
+    }
+  }
+}
+
+/** All transactions have done their part; each that ends now makes it harder to go back. */
+async function commitAll(open: readonly OpenWrite[]): Promise<void> {
+  const committed: string[] = [];
+  try {
+    for (const { shard, client } of open) {
+      await client.query('COMMIT');
+      committed.push(shard);
+    }
+  } catch (error) {
+    if (committed.length === 0) throw error;
+    const all = open.map(({ shard }) => shard);
+    throw partlyWritten(committed, all, error);
+  }
+}
+
+function outdated({ epoch }: Topology, cause: unknown): ShardlineError {
+  return new ShardlineError(
+    routerErrors.TOPOLOGY_OUTDATED,
+    `A shard has joined since epoch ${epoch}, the newest that this router knows, and the catalog did not answer in time.`,
+    { cause, details: { epoch } },
+  );
 }
 
 function partlyWritten(

@@ -8,6 +8,9 @@ import {
 } from '@shardline/core';
 import { testkitErrors } from '../errors.js';
 
+/** By so much a timer may end before its time. */
+const TIMER_SLACK_MS = 2;
+
 /** How long and how often to look. */
 export interface WaitOptions {
   /** What is waited for, for the message: `replica users-a to catch up`. */
@@ -58,7 +61,8 @@ export async function waitUntil<T>(
     } catch (error) {
       // A look that the end of the wait cut short has seen less than the one before it.
       const isCutShort =
-        performance.now() >= deadline && isShardlineError(error, 'DEADLINE_EXCEEDED');
+        performance.now() >= deadline - TIMER_SLACK_MS &&
+        isShardlineError(error, 'DEADLINE_EXCEEDED');
       if (!isCutShort || fault === undefined) fault = error;
     }
     if (performance.now() >= deadline) throw expired(what, within, fault);

@@ -29,6 +29,7 @@ const steps = [
   ],
   ['examples in TSDoc and Markdown', ['node', 'scripts/check-examples.mjs']],
   ['llms.txt and llms-full.txt', ['node', 'scripts/llms-text.mjs', '--check']],
+  ['JSON Schemas of the command', ['node', 'scripts/json-schemas.mjs', '--check']],
   ['a page for every error code', ['node', 'scripts/error-pages.mjs', '--check']],
   ...publicPackages.flatMap((folder) => [
     [`package shape of ${folder} (publint)`, ['publint', '--strict', folder]],

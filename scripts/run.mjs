@@ -24,6 +24,7 @@ const commands = {
   },
   check: { run: ['node', 'scripts/check.mjs'] },
   'docs:llms': { run: ['node', 'scripts/llms-text.mjs'] },
+  'docs:schemas': { run: ['node', 'scripts/json-schemas.mjs'] },
   'docs:errors': { run: ['node', 'scripts/error-pages.mjs'] },
   bench: { run: ['node', 'benchmarks/dist/main.js'] },
   profile: { run: ['node', 'benchmarks/dist/profile.js'] },

@@ -1,3 +1,4 @@
+import type { DocumentKind, Documents } from './documents.js';
 import type { ExitCode } from './exit-codes.js';
 import type { Style } from './output/style.js';
 
@@ -5,11 +6,14 @@ import type { Style } from './output/style.js';
  * What a verb has found or done: as data for programs, as text for people, and what to do next. Verbs return it and
  * print nothing themselves, so that every one of them has every format.
  */
-export interface Answer {
+export type Answer = { readonly [Kind in DocumentKind]: AnswerOf<Kind> }[DocumentKind];
+
+/** An answer of one kind. */
+export interface AnswerOf<Kind extends DocumentKind> {
   /** Name of the document: `status`, `plan`. With `--json` it stands in the member `kind`. */
-  readonly kind: string;
+  readonly kind: Kind;
   /** Plain data; its members are documented and stable. */
-  readonly data: Readonly<Record<string, unknown>>;
+  readonly data: Documents[Kind];
   text(style: Style): string;
   /** Commands, the most likely first. */
   readonly next: readonly string[];

@@ -25,6 +25,7 @@ import { findConfig } from './config/find-config.js';
 import { loadConfig } from './config/load-config.js';
 import { createMask, type Mask, secretsOf } from './config/mask.js';
 import { type ResolvedSettings, resolveSettings, withOverrides } from './config/settings.js';
+import type { DocumentEvent } from './documents.js';
 import { cliErrors } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import type { Host } from './host.js';
@@ -163,7 +164,7 @@ export class Session {
   }
 
   /** A line of its own for programs that read along; nothing in other formats. */
-  event(event: Readonly<Record<string, unknown>>): void {
+  event(event: DocumentEvent): void {
     if (this.format !== 'ndjson') return;
     this.host.output.write(`${this.mask(toJson(event))}\n`);
   }

@@ -12,6 +12,7 @@ import type {
   Rebalancer,
 } from '@shardline/shard-router/rebalance';
 import type { Answer } from '../answer.js';
+import type { Documents } from '../documents.js';
 import { cliErrors } from '../errors.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { countFindings, findingsText } from '../output/findings-text.js';
@@ -121,7 +122,7 @@ export function reportAnswer(report: RebalanceReport): Answer {
   };
 }
 
-function outcomeOf(moves: readonly MoveStatus[]): string {
+function outcomeOf(moves: readonly MoveStatus[]): Documents['apply']['outcome'] {
   if (moves.length === 0) return 'nothing-to-do';
   if (moves.every(({ state }) => state === 'done')) return 'done';
   return moves.every(hasSwitched) ? 'switched' : 'incomplete';

@@ -3,6 +3,7 @@ import type { DataLayerConfig } from 'shardline';
 import { addSettings, type Bind, examples } from '../bind.js';
 import { maskData } from '../config/mask.js';
 import { type ResolvedSetting, SETTINGS } from '../config/settings.js';
+import type { ShownShard } from '../documents.js';
 import type { Style } from '../output/style.js';
 import { renderTable } from '../output/table.js';
 
@@ -59,15 +60,6 @@ function settingsTable(
     }),
     style,
   );
-}
-
-interface ShownShard {
-  readonly name: string;
-  readonly services: string;
-  readonly replicas: readonly string[];
-  readonly administration: string;
-  readonly peerAddress: string | null;
-  readonly weight: number | null;
 }
 
 function shardsOf(config: DataLayerConfig): ShownShard[] {

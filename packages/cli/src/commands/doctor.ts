@@ -18,11 +18,12 @@ export function addDoctor(program: Command, bind: Bind): void {
     .action(
       bind(async (session) => {
         const { settings, path } = await session.configuration();
-        const findings = sortFindings(await examine(session, String(settings.provider.value)));
+        const provider = String(settings.provider.value);
+        const findings = sortFindings(await examine(session, provider));
         const isBlocked = hasBlockers(findings);
         return {
           kind: 'doctor',
-          data: { provider: settings.provider.value, config: path, isReady: !isBlocked, findings },
+          data: { provider, config: path, isReady: !isBlocked, findings },
           text: (style) =>
             findings.length === 0
               ? style.green('Nothing stands in the way of a move.')

@@ -11,8 +11,10 @@ import { formatRate } from '../output/units.js';
 import type { Session } from '../session.js';
 import { findMoves, HANDLE, HANDLE_HELP } from './find-moves.js';
 
+type Verb = 'pause' | 'continue' | 'hold' | 'release' | 'throttle';
+
 interface Steering {
-  readonly verb: string;
+  readonly verb: Verb;
   readonly description: string;
   readonly steering: Partial<MoveSteering>;
 }
@@ -86,7 +88,7 @@ export function rateArgument(text: string): { readonly bytesPerSecond: number | 
 
 async function steer(
   session: Session,
-  verb: string,
+  verb: Verb,
   handle: string,
   steering: Partial<MoveSteering>,
   isDryRun: boolean,
@@ -112,7 +114,7 @@ async function steer(
 }
 
 function dryRun(
-  verb: string,
+  verb: Verb,
   handle: string,
   moves: readonly MoveStatus[],
   steering: Partial<MoveSteering>,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rebalancerOptionsOf } from 'shardline';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { isConfiguration } from '../test-host/published-schema.js';
 import { findConfig } from './find-config.js';
 import { loadConfig } from './load-config.js';
 import { createMask, secretsOf } from './mask.js';
@@ -73,6 +74,17 @@ describe('loading', () => {
       });
     },
   );
+
+  test('the published schema knows the skeleton, and names what is mistyped', () => {
+    const right = JSON.parse(skeleton('json', 'shop'));
+    expect(isConfiguration(right), JSON.stringify(isConfiguration.errors)).toBe(true);
+    const { keyspaces: _, ...lacking } = right;
+    expect(isConfiguration(lacking)).toBe(false);
+    expect(isConfiguration({ ...right, operationTimout: '5s' })).toBe(false);
+    expect(isConfiguration.errors).toMatchObject([
+      { params: { additionalProperty: 'operationTimout' } },
+    ]);
+  });
 });
 
 describe('settings', () => {

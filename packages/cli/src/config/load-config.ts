@@ -12,15 +12,18 @@ import { createJiti } from 'jiti';
 import type { DataLayerConfig } from 'shardline';
 import { cliErrors } from '../errors.js';
 
+/** What a file holds. In JSON it may name its schema, `schema/configuration.json`, for editors. */
+export type Configuration = DataLayerConfig & { readonly $schema?: string };
+
 /**
  * Loads a configuration file.
  *
  * @throws ShardlineError `CLI_CONFIG_UNREADABLE` if it does not load or exports no configuration.
  */
-export async function loadConfig(path: string): Promise<DataLayerConfig> {
+export async function loadConfig(path: string): Promise<Configuration> {
   const loaded = path.endsWith('.json') ? readJson(path) : await importFile(path);
   if (typeof loaded === 'object' && loaded !== null && !isModule(loaded)) {
-    return loaded as DataLayerConfig;
+    return loaded as Configuration;
   }
   throw new ShardlineError(
     cliErrors.CLI_CONFIG_UNREADABLE,
@@ -36,7 +39,10 @@ function isModule(loaded: object): boolean {
 
 function readJson(path: string): unknown {
   try {
-    return JSON.parse(readFileSync(path, 'utf8'));
+    const loaded = JSON.parse(readFileSync(path, 'utf8'));
+    // It is for editors; the data layer knows no such option.
+    if (typeof loaded === 'object' && loaded !== null) delete loaded.$schema;
+    return loaded;
   } catch (error) {
     throw unreadable(path, error);
   }

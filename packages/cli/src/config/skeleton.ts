@@ -48,6 +48,7 @@ function asData(name: string): object {
   const service = (database: string) => url('app', 'DATABASE_PASSWORD', database);
   const owner = (database: string) => url('owner', 'OWNER_PASSWORD', database);
   return {
+    $schema: './node_modules/@shardline/cli/schema/configuration.json',
     name,
     catalog: service('catalog'),
     shards: {

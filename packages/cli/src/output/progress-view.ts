@@ -4,6 +4,7 @@
  */
 
 import type { MoveStatus } from '@shardline/shard-router/rebalance';
+import type { DocumentEvent } from '../documents.js';
 import type { OutputStream } from '../host.js';
 import type { Format } from '../interaction.js';
 import { moveLine, whyWaiting } from './move-line.js';
@@ -26,7 +27,7 @@ export interface ProgressViewOptions {
   readonly format: Format;
   now(): number;
   mask(text: string): string;
-  event(event: Readonly<Record<string, unknown>>): void;
+  event(event: DocumentEvent): void;
 }
 
 /** The view that fits the format and the stream. */

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { createRouter } from '@shardline/shard-router';
 import type { Rebalancer, RebalancerOptions } from '@shardline/shard-router/rebalance';
-import type { ExitCode } from '../exit-codes.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { Host, OutputStream } from '../host.js';
 import { run } from '../run.js';
+import { expectPublished } from './published-schema.js';
 
 /** What a call of the command has left behind. */
 export interface Called {
@@ -65,11 +66,14 @@ export class TestHost implements Disposable {
     for (const listener of [...this.#listeners]) listener();
   }
 
-  /** Runs the command. */
+  /** Runs the command; what it prints for programs must be as published. */
   async call(...words: string[]): Promise<Called> {
     const output = new Memory(this.#options.isTerminal);
     const errors = new Memory(this.#options.isTerminal);
     const exitCode = await run(words, this.#host(output, errors));
+    if (words.includes('--ndjson')) expectPublished(output.text, 'ndjson');
+    else if (words.includes('--json')) expectPublished(output.text, 'json');
+    if (words.includes('--json') && exitCode === EXIT.fault) expectPublished(errors.text, 'ndjson');
     return { exitCode, output: output.text, errors: errors.text };
   }
 

@@ -1,4 +1,4 @@
-import { startTopology, type Topology } from '@shardline/testkit';
+import { startFaultProxy, startTopology, type Topology } from '@shardline/testkit';
 import { BentoCache, bentostore } from 'bentocache';
 import { memoryDriver } from 'bentocache/drivers/memory';
 import pg from 'pg';
@@ -62,6 +62,41 @@ describe('a replica that is 500 ms behind', () => {
       await expect
         .poll(async () => (await reader.entities.readings.get(key))?.version, { timeout: 2000 })
         .toBe(2);
+    }
+  });
+
+  test('nor when the mark of an older write arrives after that of a newer one', async () => {
+    await using proxy = await startFaultProxy(topology.redis);
+    const url = new URL(servers.redis);
+    url.port = String(proxy.port);
+    const apart = { ...servers, tiers: ['l1', 'l2'], relayInterval: '600000ms' } as const;
+    await using late = await createDataLayer(configOf({ ...apart, redis: url.href }));
+    await using quick = await createDataLayer(configOf(apart));
+    const key = await settledRow(quick);
+    const { primary, replicas } = topology.shard(0);
+    const [replica] = replicas;
+    if (replica === undefined) throw new Error('There is no replica.');
+    // Both know positions of the shard, so that loads may go to the replica.
+    await Promise.all([late, quick].map((layer) => layer.entities.readings.get(key)));
+    proxy.blackHole();
+    const writing = late.entities.readings.update(key, { value: 'older' });
+    await primary.waitForReplica(replica);
+    await expect
+      .poll(async () => {
+        const text = 'SELECT version FROM readings WHERE key = $1';
+        return (await replica.query<{ version: number }>(text, [key])).rows[0]?.version;
+      })
+      .toBe(2);
+    await replica.query('SELECT pg_wal_replay_pause()');
+    try {
+      await quick.entities.readings.update(key, { value: 'newer' });
+      await proxy.heal();
+      await writing;
+      await expect.poll(() => late.cache.health().pendingInvalidations).toBe(0);
+      expect((await quick.entities.readings.get(key))?.value).toBe('newer');
+      expect((await late.entities.readings.get(key))?.value).toBe('newer');
+    } finally {
+      await replica.query('SELECT pg_wal_replay_resume()');
     }
   });
 

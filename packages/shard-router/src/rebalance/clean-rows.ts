@@ -9,7 +9,8 @@
  * rows came: the rows go on living elsewhere, nothing is deleted from anybody's point of view.
  */
 
-import { quoteLiteral } from '@shardline/core';
+import { quoteLiteral, quoteQualified, ShardlineError } from '@shardline/core';
+import { routerErrors } from '../errors.js';
 import type { Keyspace, ShardedTable } from '../keyspace.js';
 import type { Queryable } from '../shard/queryable.js';
 import { supersededError } from './journal-store.js';
@@ -33,8 +34,52 @@ export interface CleanRequest {
 const FIRST_BLOCKS = 64;
 const MOST_BLOCKS = 16_384;
 
+/** Rows that no move is answerable for. */
+export type ForeignCleanRequest = Omit<CleanRequest, 'move' | 'generation'>;
+
+interface Cleaning extends ForeignCleanRequest {
+  /** What each batch asks first, by table; the last statement says in `may_go_on` whether it may delete. */
+  readonly permission: (table: ShardedTable) => readonly string[];
+  readonly refusal: () => ShardlineError;
+}
+
 /** @returns how many rows were deleted. */
-export async function cleanRows(client: Queryable, request: CleanRequest): Promise<number> {
+export function cleanRows(client: Queryable, request: CleanRequest): Promise<number> {
+  const { move, generation } = request;
+  const ask = `SELECT r.generation <= ${generation} AND NOT EXISTS (
+       SELECT 1 FROM shardline.slot_ownership AS s
+       WHERE s.keyspace = r.keyspace AND s.slot = ANY (r.slots) AND (s.is_owned OR s.is_fenced)) AS may_go_on
+     FROM shardline.move_record AS r WHERE r.move = ${quoteLiteral(move)} FOR UPDATE OF r`;
+  return clean(client, {
+    ...request,
+    permission: () => [ask],
+    refusal: () => supersededError(move),
+  });
+}
+
+/**
+ * Deletes rows that a shard holds, does not own and has in no move. A change of the shard's record locks the tables first,
+ * so it is seen by the question, or waits for the batch.
+ *
+ * @returns how many rows were deleted.
+ * @throws ShardlineError `MOVE_STATE` if a slot has become the shard's or a move's meanwhile.
+ */
+export function cleanForeignRows(client: Queryable, request: ForeignCleanRequest): Promise<number> {
+  const { keyspace, slots } = request;
+  const ask = `SELECT NOT EXISTS (
+       SELECT 1 FROM shardline.slot_ownership AS s
+       WHERE s.keyspace = ${quoteLiteral(keyspace.name)} AND s.slot IN (${slots.join(', ')})
+         AND (s.is_owned OR s.is_fenced OR s.in_transit)) AS may_go_on`;
+  const lock = ({ schema, name }: ShardedTable) =>
+    `LOCK TABLE ${quoteQualified(schema, name)} IN ROW EXCLUSIVE MODE`;
+  return clean(client, {
+    ...request,
+    permission: (table) => [lock(table), ask],
+    refusal: becameOwned,
+  });
+}
+
+async function clean(client: Queryable, request: Cleaning): Promise<number> {
   let deleted = 0;
   for (const table of [...request.tables].reverse()) {
     for (const leaf of await leavesOf(client, table)) {
@@ -68,15 +113,24 @@ async function leavesOf(client: Queryable, table: ShardedTable): Promise<Leaf[]>
 
 async function cleanTable(
   client: Queryable,
-  request: CleanRequest,
+  request: Cleaning,
   table: ShardedTable,
   leaf: Leaf,
 ): Promise<number> {
   const condition = slotCondition(request.keyspace, table, request.slots);
+  const permission = request.permission(table);
   let deleted = 0;
   let step = FIRST_BLOCKS;
   for (let at = 0; at <= leaf.blocks; ) {
-    const batch = await deleteBlocks(client, request, leaf.name, condition, at, at + step);
+    const batch = await deleteBlocks(
+      client,
+      permission,
+      request.refusal,
+      leaf.name,
+      condition,
+      at,
+      at + step,
+    );
     at += step;
     deleted += batch;
     if (batch > request.batchRows) step = Math.max(1, step >> 1);
@@ -88,7 +142,8 @@ async function cleanTable(
 
 async function deleteBlocks(
   client: Queryable,
-  { move, generation }: CleanRequest,
+  permission: readonly string[],
+  refusal: () => ShardlineError,
   name: string,
   condition: string,
   from: number,
@@ -98,12 +153,9 @@ async function deleteBlocks(
     const answers = await inOneTrip<{ may_go_on: boolean }>(client, [
       BEGIN,
       'SET LOCAL session_replication_role = replica',
-      `SELECT r.generation <= ${generation} AND NOT EXISTS (
-         SELECT 1 FROM shardline.slot_ownership AS s
-         WHERE s.keyspace = r.keyspace AND s.slot = ANY (r.slots) AND (s.is_owned OR s.is_fenced)) AS may_go_on
-       FROM shardline.move_record AS r WHERE r.move = ${quoteLiteral(move)} FOR UPDATE OF r`,
+      ...permission,
     ]);
-    if (answers[2]?.rows[0]?.may_go_on !== true) throw supersededError(move);
+    if (answers.at(-1)?.rows[0]?.may_go_on !== true) throw refusal();
     const done = await inOneTrip(client, [
       `DELETE FROM ONLY ${name} WHERE ctid >= '(${from},0)' AND ctid < '(${to},0)' AND ${condition}`,
       'COMMIT',
@@ -113,4 +165,12 @@ async function deleteBlocks(
     await rollBack(client);
     throw error;
   }
+}
+
+function becameOwned(): ShardlineError {
+  return new ShardlineError(
+    routerErrors.MOVE_STATE,
+    "Slots whose rows were being deleted have become the shard's own, or take part in a move.",
+    { remedy: 'Look again with `repair`; what is left is told.' },
+  );
 }

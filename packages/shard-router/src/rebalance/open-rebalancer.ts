@@ -315,11 +315,15 @@ class PostgresRebalancer implements Rebalancer {
   ): Promise<readonly RepairAction[]> {
     const [topology, open] = await Promise.all([this.#topology(), this.#store.open()]);
     const shards = topology.shards.map(({ name }) => this.#link(name));
-    for (const link of shards) await link.withConnection((client) => migrateShard(client));
+    // A look changes nothing.
+    if (options.apply === true) {
+      for (const link of shards) await link.withConnection((client) => migrateShard(client));
+    }
     return repairServers({
       catalog: this.#catalog,
       shards,
       topology,
+      keyspaces: this.#options.keyspaces,
       openMoves: new Set(open.map(({ id }) => id)),
       busyShards: new Set(open.flatMap(({ journal }) => [journal.source, journal.destination])),
       apply: options.apply === true,

@@ -81,6 +81,7 @@ export interface RepairAction {
     | 'subscription'
     | 'fence'
     | 'role'
+    | 'replica identity'
     | 'ownership record'
     | 'foreign rows'
     | 'hold'

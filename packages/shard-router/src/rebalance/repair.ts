@@ -7,11 +7,14 @@
  */
 
 import { quoteIdentifier, quoteLiteral } from '@shardline/core';
+import type { FilledKeyspaceOptions } from '../router-options.js';
 import type { Queryable } from '../shard/queryable.js';
 import { writeOwnership } from '../topology/ownership.js';
 import type { Topology } from '../topology/topology.js';
 import type { RepairAction } from './rebalancer.js';
+import { foreignRows } from './repair-rows.js';
 import type { ShardLink } from './shard-link.js';
+import leftIdentitiesSql from './sql/left-identities.sql';
 import moveObjectsSql from './sql/move-objects.sql';
 import { moveOfObject } from './stream-names.js';
 
@@ -20,6 +23,7 @@ export interface RepairRequest {
   readonly catalog: ShardLink;
   readonly shards: readonly ShardLink[];
   readonly topology: Topology;
+  readonly keyspaces: ReadonlyMap<string, FilledKeyspaceOptions>;
   /** Moves that are not over: what is theirs stays. */
   readonly openMoves: ReadonlySet<string>;
   /** Shards that take part in one: their records are theirs to change. */
@@ -28,9 +32,9 @@ export interface RepairRequest {
   readonly checkpoint: () => void;
 }
 
-/** A finding with what mends it. */
-interface Repair extends Omit<RepairAction, 'isDone' | 'on'> {
-  readonly run: (client: Queryable) => Promise<void>;
+/** A finding with what mends it; without, it is for people to decide. */
+export interface Repair extends Omit<RepairAction, 'isDone' | 'on'> {
+  readonly run: ((client: Queryable) => Promise<unknown>) | undefined;
 }
 
 /** @returns what was found, in stable order, and whether it was mended. */
@@ -43,17 +47,24 @@ export async function repairServers(request: RepairRequest): Promise<RepairActio
         ? await brokenHolds(server, request)
         : [
             ...(await leftObjects(server, request)),
+            // Before the records that know how they were.
+            ...(await leftIdentities(server, request)),
             ...(await leftFences(server, request)),
             ...(await staleRecords(server, request)),
+            ...(await foreignRows(server, request)),
           ];
     for (const { run, ...repair } of found) {
       request.checkpoint();
-      if (request.apply) await server.withConnection(run);
-      actions.push({ on: server.name, ...repair, isDone: request.apply });
+      const isDone = request.apply && run !== undefined;
+      if (isDone) await server.withConnection(run);
+      actions.push({ on: server.name, ...repair, isDone });
     }
   }
   return actions;
 }
+
+/** New writers queue behind the lock, so it is not waited for long; the repair can be repeated. */
+const LOCK_TIMEOUT_MS = 2000;
 
 async function leftObjects(server: ShardLink, { openMoves }: RepairRequest): Promise<Repair[]> {
   const { rows } = await server.query<{ kind: keyof typeof DROPS; name: string }>(moveObjectsSql);
@@ -90,6 +101,35 @@ const DROPS = {
     `DROP ROLE ${quoteIdentifier(name)}`,
   ],
 } as const;
+
+/** A table that a move made send whole old rows costs its writers WAL for nothing when the move is over. */
+async function leftIdentities(
+  server: ShardLink,
+  { openMoves, busyShards }: RepairRequest,
+): Promise<Repair[]> {
+  // An open move may need what another one has left.
+  if (busyShards.has(server.name)) return [];
+  const { rows } = await server.query<{ move: string; name: string; identity: string }>(
+    leftIdentitiesSql,
+    [[...openMoves]],
+  );
+  return rows.map(({ move, name, identity }): Repair => {
+    const sql = [
+      'BEGIN',
+      `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`,
+      `ALTER TABLE ${name} REPLICA IDENTITY ${identity}`,
+      'COMMIT',
+    ];
+    return {
+      kind: 'replica identity',
+      object: name,
+      problem: `Move '${move}', which is over or unknown, has set it to FULL.`,
+      action: 'It is set to what it was before.',
+      sql,
+      run: (client) => runAll(client, sql),
+    };
+  });
+}
 
 /** A fence without a move would keep writers out for ever. */
 async function leftFences(server: ShardLink, { openMoves }: RepairRequest): Promise<Repair[]> {

@@ -97,7 +97,7 @@ export class EntityWrites {
     const [stored] = rows;
     const entry = takeOutboxId(stored, shard);
     const records = stored === undefined ? before : [...before, ...this.#recordsOf([stored])];
-    await this.#afterWrite(session, shard, records, entry === undefined ? [] : [entry]);
+    await this.#afterWrite(records, entry === undefined ? [] : [entry]);
     this.#noteWritten(session, [stored ?? known], shard ?? source.shardOf(name.key as Key));
     return stored;
   }
@@ -217,19 +217,17 @@ export class EntityWrites {
     const name = names.ofInsert(rows[0] as Columns);
     const { text, values } = statement;
     const { shard } = await this.#run(session, name, text, values, records, signal);
-    await this.#afterWrite(session, shard, records, []);
+    await this.#afterWrite(records, []);
     this.#noteWritten(session, rows, shard ?? source.shardOf(name.key as Key));
   }
 
   async #afterWrite(
-    session: OpenSession,
-    shard: string | undefined,
     records: readonly InvalidationRecord[],
     entries: readonly { shard: string; id: string }[],
   ): Promise<void> {
     if (records.length === 0) return;
     const { invalidations } = this.#parts.context.parts;
-    await invalidations?.afterWrite(distinct(records), session, shard, entries);
+    await invalidations?.afterWrite(distinct(records), entries);
   }
 
   #note(transaction: OpenTransaction, rows: readonly Columns[]): void {

@@ -98,7 +98,7 @@ export class RowLoader<Row extends object> {
     const wantedFloors = new Map<string, LoadFloor | undefined>();
     for (const { name, freshness } of wanted) {
       const shard = source.shardOf(name.key as Key);
-      const floor = alwaysNow ? 'now' : readFreshness(freshness, shard);
+      const floor = alwaysNow ? 'now' : readFreshness(freshness);
       wantedFloors.set(shard, laterFloor(wantedFloors.get(shard), floor));
     }
     const sessions = [...wantedFloors].map(

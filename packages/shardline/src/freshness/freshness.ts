@@ -1,45 +1,22 @@
 import type { SessionPosition } from '@shardline/pool';
 
 /**
- * How fresh a load must be: the mark that an invalidation leaves in the cache, as text. Pure.
+ * How fresh a load must be. Pure.
  *
- *     users-2@7412345678901234567/1/16B374D848/771
- *     shard    system identifier  tl   LSN      xmax
- *
- * Read on another shard (the slot has moved), or unreadable, it means `now`: a load then begins at a primary,
- * which holds everything that was acknowledged.
+ * The mark that an invalidation leaves in the cache says `now`: a load behind it begins at what a primary holds at that
+ * time, which is everything that was acknowledged. It is not the position of the write, though more replicas could
+ * answer then. Marks of two writers may arrive in another order than they committed in, and a cache cannot compare
+ * them: the older one would stand, a replica that has reached it and not the newer write would answer, and what it
+ * said would be kept for its whole ttl.
  */
 export type LoadFloor = SessionPosition | 'now';
 
-const NOW = 'now';
+/** The mark of a write. */
+export const WRITTEN = 'now';
 
-/** Writes the mark of a write: the position of its commit, or `now` where that could not be learnt. */
-export function writeFreshness(shard: string, floor: LoadFloor): string {
-  if (floor === NOW || floor.position === undefined) return NOW;
-  const { systemIdentifier, position, snapshotXmax } = floor;
-  const parts = [
-    systemIdentifier,
-    position.timeline,
-    position.lsn.toString(16).toUpperCase(),
-    snapshotXmax ?? '',
-  ];
-  return `${encodeURIComponent(shard)}@${parts.join('/')}`;
-}
-
-const MARK = /^([^@]+)@(\d+)\/(\d+)\/([0-9A-F]{1,16})\/(\d*)$/;
-
-/** What a load on a shard must have reached; undefined if nothing is asked of it. */
-export function readFreshness(text: string | undefined, shard: string): LoadFloor | undefined {
-  if (text === undefined) return undefined;
-  const match = MARK.exec(text);
-  if (match === null) return NOW;
-  const [, name = '', systemIdentifier = '', timeline, lsn, xmax] = match;
-  if (decodeURIComponent(name) !== shard) return NOW;
-  return {
-    systemIdentifier,
-    position: { timeline: Number(timeline), lsn: BigInt(`0x${lsn}`) },
-    snapshotXmax: xmax === '' ? undefined : BigInt(xmax as string),
-  };
+/** What a load must have reached; undefined if nothing is asked of it. Whatever the mark says, nothing less will do. */
+export function readFreshness(mark: string | undefined): LoadFloor | undefined {
+  return mark === undefined ? undefined : 'now';
 }
 
 /** Both at once. */
@@ -48,8 +25,8 @@ export function laterFloor(
   b: LoadFloor | undefined,
 ): LoadFloor | undefined {
   if (a === undefined || b === undefined) return a ?? b;
-  if (a === NOW || b === NOW) return NOW;
-  if (a.systemIdentifier !== b.systemIdentifier) return NOW;
+  if (a === 'now' || b === 'now') return 'now';
+  if (a.systemIdentifier !== b.systemIdentifier) return 'now';
   const later = isBefore(a, b) ? b : a;
   return { ...later, snapshotXmax: laterXmax(a.snapshotXmax, b.snapshotXmax) };
 }

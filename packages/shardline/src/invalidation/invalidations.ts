@@ -1,8 +1,7 @@
 import type { Cache, InvalidationRecord, InvalidationReport } from '@shardline/cache';
 import type { RecentWrites } from '../entity/recent-writes.js';
-import { writeFreshness } from '../freshness/freshness.js';
+import { WRITTEN } from '../freshness/freshness.js';
 import type { Outbox } from '../outbox/outbox.js';
-import type { OpenSession } from '../session/open-session.js';
 
 /** A row of the outbox that is to be deleted once it has been carried out. */
 export interface OutboxEntry {
@@ -19,8 +18,8 @@ export interface InvalidationsParts {
 }
 
 /**
- * Carries out what writes have made stale, after their commit. Each record takes along how fresh the next load
- * must be: the position of the write's shard, asked for after the commit was acknowledged.
+ * Carries out what writes have made stale, after their commit was acknowledged. Each record takes along that the next
+ * load must have reached all that is acknowledged by then.
  */
 export class Invalidations {
   readonly #parts: InvalidationsParts;
@@ -30,22 +29,14 @@ export class Invalidations {
   }
 
   /**
-   * @param session in which the write was done: it knows its position.
-   * @param shard on which it was done; undefined if that is not certain.
    * @throws ShardlineError `CACHE_INVALIDATION_QUEUED` (strict entities only); the outbox keeps it then.
    */
   async afterWrite(
     records: readonly InvalidationRecord[],
-    session: OpenSession,
-    shard: string | undefined,
     entries: readonly OutboxEntry[],
   ): Promise<InvalidationReport> {
     const { cache, outbox } = this.#parts;
-    const freshness = await freshnessOf(session, shard);
-    this.#remember(records, freshness);
-    const report = await cache.apply(
-      records.map((record) => (record.keys === undefined ? record : { ...record, freshness })),
-    );
+    const report = await cache.apply(this.#marked(records));
     if (report.acknowledged) {
       for (const { shard: at, id } of entries) outbox?.finished(at, id);
     }
@@ -54,29 +45,19 @@ export class Invalidations {
 
   /** The outcome of a write is not known: as if it had been done, with the primary to be asked next. */
   async afterUnknown(records: readonly InvalidationRecord[]): Promise<void> {
-    this.#remember(records, 'now');
-    const marked = records.map((record) =>
-      record.keys === undefined ? record : { ...record, freshness: 'now' },
-    );
-    await this.#parts.cache.apply(marked).catch(() => {
+    await this.#parts.cache.apply(this.#marked(records)).catch(() => {
       // Queued, and repeated until it is through; the caller is told of the unknown write.
     });
   }
 
-  #remember(records: readonly InvalidationRecord[], freshness: string): void {
+  /** Tags and patterns leave no mark: what they cover is loaded at a primary anyway. */
+  #marked(records: readonly InvalidationRecord[]): InvalidationRecord[] {
     for (const { namespace, keys = [] } of records) {
       const recent = this.#parts.recentWrites.get(namespace);
-      for (const key of keys) recent?.wrote(key, freshness);
+      for (const key of keys) recent?.wrote(key, WRITTEN);
     }
-  }
-}
-
-async function freshnessOf(session: OpenSession, shard: string | undefined): Promise<string> {
-  if (shard === undefined) return 'now';
-  try {
-    return writeFreshness(shard, await session.on(shard).position());
-  } catch {
-    // The primary was lost with what it knew; whoever loads next asks the next primary.
-    return 'now';
+    return records.map((record) =>
+      record.keys === undefined ? record : { ...record, freshness: WRITTEN },
+    );
   }
 }

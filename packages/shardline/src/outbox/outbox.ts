@@ -10,7 +10,7 @@ import {
 import type { Duration } from '@shardline/core';
 import type { ReplicaPool } from '@shardline/pool';
 import { layerError } from '../errors.js';
-import { writeFreshness } from '../freshness/freshness.js';
+import { WRITTEN } from '../freshness/freshness.js';
 import doneSql from './done.sql';
 import takeSql from './take.sql';
 
@@ -57,9 +57,9 @@ export class Outbox {
 
   constructor(options: OutboxOptions) {
     this.#options = options;
-    this.#relays = [...options.pools].map(([shard, pool]) =>
+    this.#relays = [...options.pools.values()].map((pool) =>
       startOutboxRelay({
-        source: this.#sourceOf(shard, pool),
+        source: this.#sourceOf(pool),
         apply: (records) => options.cache.apply(records),
         interval: options.relayInterval,
         onError: (error) => {
@@ -102,7 +102,7 @@ export class Outbox {
     await this.#options.pools.get(shard)?.primary.query(doneSql, [ids]);
   }
 
-  #sourceOf(shard: string, pool: ReplicaPool): OutboxSource {
+  #sourceOf(pool: ReplicaPool): OutboxSource {
     const { layer, knows } = this.#options;
     const strangers = new Set<string>();
     return {
@@ -118,8 +118,7 @@ export class Outbox {
           if (!isOurs && Number(row.age_seconds) < STRANGERS_SECONDS) strangers.add(row.id);
           return isOurs || Number(row.age_seconds) >= STRANGERS_SECONDS;
         });
-        const freshness = writeFreshness(shard, await pool.sessionAt(undefined).position());
-        return ours.map((row) => withFreshness(row, freshness, knows));
+        return ours.map((row) => withMark(row, knows));
       },
       done: async (ids, signal) => {
         await pool.primary.query({ text: doneSql, values: [ids], signal } as never);
@@ -128,16 +127,12 @@ export class Outbox {
   }
 }
 
-function withFreshness(
-  { id, records }: TakenRow,
-  freshness: string,
-  knows: (namespace: string) => boolean,
-): OutboxRow {
+function withMark({ id, records }: TakenRow, knows: (namespace: string) => boolean): OutboxRow {
   return {
     id,
     records: records
       .filter(({ namespace }) => knows(namespace))
-      .map((record) => (record.keys === undefined ? record : { ...record, freshness })),
+      .map((record) => (record.keys === undefined ? record : { ...record, freshness: WRITTEN })),
   };
 }
 

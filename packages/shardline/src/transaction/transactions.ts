@@ -50,7 +50,6 @@ export class Transactions {
         },
         options,
       );
-    const epoch = this.#context.epoch();
     let done: Done<T>;
     try {
       // What is invalidated through the cache itself in there waits for the commit, too.
@@ -64,10 +63,9 @@ export class Transactions {
       throw error;
     }
     const { transaction, entries, value } = done;
-    const shard = this.#context.epoch() === epoch ? transaction.shard : undefined;
     if (transaction.records.length > 0) {
       const { invalidations } = this.#context.parts;
-      await invalidations?.afterWrite(transaction.records, session, shard, entries);
+      await invalidations?.afterWrite(transaction.records, entries);
     }
     if (this.#context.session() === session) session.didTouch(transaction.rows, transaction.shard);
     return value;

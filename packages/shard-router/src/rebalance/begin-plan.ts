@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import { ShardlineError } from '@shardline/core';
 import { routerErrors } from '../errors.js';
 import type { Queryable } from '../shard/queryable.js';
-import { applyChange, loadState } from '../topology/catalog.js';
+import { applyChange, loadCatalog } from '../topology/catalog.js';
 import { parseSlots } from '../topology/slot-set.js';
 import type { KeyspaceTopology, Topology } from '../topology/topology.js';
 import type { JournalStore } from './journal-store.js';
@@ -124,7 +124,7 @@ export async function endPlan(
 }
 
 async function newestTopology(client: Queryable): Promise<Topology> {
-  const state = await loadState(client);
+  const state = await loadCatalog(client);
   if (state !== undefined) return state.topology;
   throw new ShardlineError(routerErrors.CATALOG_MISSING, 'The catalog holds no topology yet.', {
     remedy: 'Publish the first one with `bootstrap`.',

@@ -7,7 +7,7 @@
  * together: which of the two holds the rows that do not count changes with the switch.
  */
 
-import { applyChange, loadState } from '../topology/catalog.js';
+import { applyChange, loadCatalog } from '../topology/catalog.js';
 import { writeOwnership } from '../topology/ownership.js';
 import type { Topology } from '../topology/topology.js';
 import type { JournalStore } from './journal-store.js';
@@ -24,7 +24,7 @@ export async function setTransit(
 ): Promise<void> {
   const { row } = work;
   await store.holding(row, async (client) => {
-    const state = await loadState(client);
+    const state = await loadCatalog(client);
     if (state === undefined) throw new Error('A catalog with moves has a topology.');
     const slots = [row.journal.source, row.journal.destination].map((shard) => ({
       shard,

@@ -23,7 +23,6 @@ import {
 import type { Queryable } from '../shard/queryable.js';
 import catalogSql from './sql/001-catalog.sql';
 import movesSql from './sql/002-moves.sql';
-import loadSlotsSql from './sql/load-slots.sql';
 import loadTopologySql from './sql/load-topology.sql';
 import renewLeaseSql from './sql/renew-lease.sql';
 import saveSlotsSql from './sql/save-slots.sql';
@@ -111,51 +110,31 @@ export async function grantRouter(client: Queryable, role: string): Promise<void
   );
 }
 
-/** Reads the newest topology and holds, or undefined if no topology has been published yet. */
-export async function loadCatalog(client: SingleConnection): Promise<CatalogState | undefined> {
-  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-  try {
-    const state = await loadState(client);
-    await client.query('COMMIT');
-    return state;
-  } catch (error) {
-    await client.query('ROLLBACK').catch(() => {
-      // The connection is gone, and the transaction with it; the first error says why.
-    });
-    throw error;
-  }
-}
-
 interface TopologyRow {
   readonly epoch: string;
   readonly revision: string;
   readonly shards: TopologyShard[];
   readonly keyspaces: (Omit<KeyspaceData, 'owners' | 'slotEpochs'> & {
+    readonly owners: string[] | null;
+    readonly slotEpochs: number[] | null;
     readonly shardEpochs: Record<string, number> | null;
     readonly transit: KeyspaceData['transit'] | null;
   })[];
   readonly holds: HoldRequest[];
 }
 
-/** The same within a transaction of the caller's. */
-export async function loadState(client: Queryable): Promise<CatalogState | undefined> {
+/** Reads the newest topology and holds, or undefined if no topology has been published yet. */
+export async function loadCatalog(client: Queryable): Promise<CatalogState | undefined> {
   const { rows } = await client.query<TopologyRow>(loadTopologySql);
   const row = rows[0];
   if (row === undefined || row.epoch === '0') return undefined;
-  const keyspaces: KeyspaceData[] = [];
-  for (const keyspace of row.keyspaces) {
-    const answer = await client.query<{ owners: string[] | null; epochs: string[] | null }>(
-      loadSlotsSql,
-      [keyspace.name],
-    );
-    keyspaces.push({
-      ...keyspace,
-      shardEpochs: keyspace.shardEpochs ?? {},
-      transit: keyspace.transit ?? [],
-      owners: answer.rows[0]?.owners ?? [],
-      slotEpochs: (answer.rows[0]?.epochs ?? []).map(Number),
-    });
-  }
+  const keyspaces = row.keyspaces.map((keyspace) => ({
+    ...keyspace,
+    shardEpochs: keyspace.shardEpochs ?? {},
+    transit: keyspace.transit ?? [],
+    owners: keyspace.owners ?? [],
+    slotEpochs: keyspace.slotEpochs ?? [],
+  }));
   const topology = new Topology({ epoch: Number(row.epoch), shards: row.shards, keyspaces });
   return { topology, revision: Number(row.revision), holds: row.holds };
 }

@@ -76,3 +76,43 @@ test('a hold that did not drain is not acknowledged, and is tried again until it
   const { rows } = await pool.query('SELECT count(*)::int AS n FROM shardline.router');
   expect(rows).toEqual([{ n: 0 }]);
 });
+
+test('news is acted by and acknowledged though the next poll is far off, and news on news too', async () => {
+  const state = await server.withClient((client) => loadCatalog(client as never));
+  const applied: number[] = [];
+  const errors: unknown[] = [];
+  const watcher = new CatalogWatcher({
+    pool: pool as never,
+    routerId: '00000000-0000-4000-8000-00000000000b',
+    routerName: 'test',
+    version: '0',
+    pollMs: 3_600_000,
+    leaseMs: 3_600_000,
+    listen: true,
+    apply: async ({ revision }: CatalogState) => void applied.push(revision),
+    onError: (error) => errors.push(error),
+  });
+  await watcher.start(state as CatalogState);
+  // What is announced before LISTEN has taken effect wakes nobody, so it is announced until somebody is woken.
+  await until(async () => {
+    await server.withClient((client) => requestHold(client as never, 'users', [2]));
+    return applied.length > 1;
+  });
+
+  let newest = 0;
+  for (let slot = 3; slot < 13; slot += 1) {
+    const hold = await server.withClient((client) => requestHold(client as never, 'users', [slot]));
+    newest = hold.revision;
+  }
+  await until(async () => {
+    const waiting = await server.withClient((client) =>
+      unacknowledgedRouters(client as never, newest),
+    );
+    return waiting.length === 0;
+  });
+  expect(applied).toEqual([...applied].sort((one, other) => one - other));
+  expect(applied.at(-1)).toBe(newest);
+  await until(() => watcher.lease.revision === newest);
+  expect(errors).toEqual([]);
+  await watcher.close();
+});

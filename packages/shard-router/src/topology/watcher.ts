@@ -5,6 +5,10 @@
  * connection drops and never arrives behind a transaction pooler. While the catalog cannot be reached the router
  * goes on with what it knows; its lease ends, so calls are verified against the shards, and nothing stops.
  *
+ * Whoever is woken looks at once and acknowledges at once, since callers of held slots wait for both. It renews no
+ * lease first: the acknowledgement is a renewal, and what a lease covers does not depend on which comes first. Nor does
+ * it join a poll under way, which may have looked before there was news.
+ *
  * The order of an application matters. New holds are in force first; then the new topology is in force; then
  * old holds are released, so that whoever waited is routed by the new one; then, once nothing that was routed
  * before is in flight on held slots, the revision is acknowledged.
@@ -64,6 +68,8 @@ export class CatalogWatcher {
   #applying: Promise<void> = Promise.resolve();
   #applied = -1;
   #unfinished: CatalogState | undefined;
+  #isLooking = false;
+  #hasNews = false;
   #timer: ScheduledCall | undefined;
   #listener: CatalogClient | undefined;
   #isListening = false;
@@ -135,6 +141,23 @@ export class CatalogWatcher {
       .finally(() => this.#schedule());
   }
 
+  /** Looks, and looks again if there was news while it looked. A failure is made good by the next poll. */
+  async #wake(): Promise<void> {
+    this.#hasNews = true;
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    try {
+      while (this.#hasNews && !this.#isClosed) {
+        this.#hasNews = false;
+        await this.#load();
+      }
+    } catch (error) {
+      if (!this.#isClosed) this.#options.onError(error);
+    } finally {
+      this.#isLooking = false;
+    }
+  }
+
   #pollOnce(): Promise<void> {
     return this.#polls.run('poll', () => this.#poll());
   }
@@ -164,15 +187,7 @@ export class CatalogWatcher {
   }
 
   async #load(): Promise<void> {
-    const client = await this.#options.pool.connect();
-    let state: CatalogState | undefined;
-    try {
-      state = await loadCatalog(client);
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
-    client.release();
+    const state = await loadCatalog(this.#options.pool);
     if (state === undefined || state.revision <= this.#applied) return;
     this.#applied = state.revision;
     this.#bringIntoForce(state);
@@ -227,7 +242,7 @@ export class CatalogWatcher {
     this.#listener = client;
     client.on('error', lose);
     client.on('end', lose);
-    client.on('notification', () => this.#tick());
+    client.on('notification', () => void this.#wake());
     await client.query(`LISTEN ${CATALOG_CHANNEL}`);
   }
 

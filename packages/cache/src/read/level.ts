@@ -41,10 +41,24 @@ export interface LookOptions {
  */
 export async function lookAt(level: Level, options: LookOptions): Promise<Look> {
   const startedAtMs = options.monotonicMs();
-  const { seen, required } = await readBoth(level, options);
+  let seen: Seen;
+  let required: CurrentStamps | undefined;
+  if (options.mustAsk) {
+    [seen, required] = await Promise.all([
+      level.tier.read(options.address),
+      level.stamps.ask(options.required, ''),
+    ]);
+  } else {
+    seen = await level.tier.read(options.address);
+    required = level.stamps.remembered(options.required, seen.era);
+    // Only what is not remembered is waited for: each await is a turn that every hit would pay for.
+    required ??= await level.stamps.ask(options.required, seen.era);
+  }
   const frame = seen.bytes === undefined ? undefined : decodeFrame(seen.bytes);
   if (seen.bytes !== undefined && frame === undefined) options.counters.corruptFrames += 1;
-  const current = await withOwnTags(level, frame, required, seen.era, options);
+  const own = frame === undefined ? NO_NAMES : ownTags(frame, required, options);
+  const current =
+    own.length === 0 ? required : await withTags(level, own, required, seen.era, options);
   const reading = readingOf(frame, {
     nowMs: options.wallMs(),
     era: seen.era,
@@ -54,37 +68,34 @@ export async function lookAt(level: Level, options: LookOptions): Promise<Look> 
   return { seen, reading, required, goodAsOfMs: Math.min(startedAtMs, current.goodAsOfMs) };
 }
 
-async function readBoth(level: Level, options: LookOptions) {
-  if (options.mustAsk) {
-    const [seen, required] = await Promise.all([
-      level.tier.read(options.address),
-      level.stamps.ask(options.required, ''),
-    ]);
-    return { seen, required };
+const NO_NAMES: readonly string[] = [];
+
+/** Names of stamps that a frame carries beyond those that every entry of its key does. */
+function ownTags(
+  { stamps }: Frame,
+  { byName }: CurrentStamps,
+  { required }: LookOptions,
+): readonly string[] {
+  if (stamps.length <= required.length) return NO_NAMES;
+  let own: string[] | undefined;
+  for (const { name } of stamps) {
+    if (name === ERA_STAMP || byName.has(name)) continue;
+    own ??= [];
+    own.push(name);
   }
-  const seen = await level.tier.read(options.address);
-  const required =
-    level.stamps.remembered(options.required, seen.era) ??
-    (await level.stamps.ask(options.required, seen.era));
-  return { seen, required };
+  return own ?? NO_NAMES;
 }
 
 /** The stamps with those of the frame's own tags added. */
-async function withOwnTags(
+async function withTags(
   level: Level,
-  frame: Frame | undefined,
+  own: readonly string[],
   required: CurrentStamps,
   era: string,
-  options: LookOptions,
+  { mustAsk }: LookOptions,
 ): Promise<CurrentStamps> {
-  if (frame === undefined || frame.stamps.length <= options.required.length) return required;
-  const own = frame.stamps
-    .map(({ name }) => name)
-    .filter((name) => name !== ERA_STAMP && !required.byName.has(name));
-  if (own.length === 0) return required;
   const tags =
-    (options.mustAsk ? undefined : level.stamps.remembered(own, era)) ??
-    (await level.stamps.ask(own, era));
+    (mustAsk ? undefined : level.stamps.remembered(own, era)) ?? (await level.stamps.ask(own, era));
   return {
     byName: new Map([...required.byName, ...tags.byName]),
     goodAsOfMs: Math.min(required.goodAsOfMs, tags.goodAsOfMs),

@@ -65,10 +65,13 @@ export class RedisTier implements SharedTier {
     return this.#client.status === 'ready' && this.#run.era !== undefined;
   }
 
-  async read(address: string): Promise<Seen> {
-    const era = this.#era();
-    const bytes = (await this.#batch.get(address)) ?? undefined;
-    return { bytes, mark: bytes, era };
+  read(address: string): Promise<Seen> {
+    const { era } = this.#run;
+    if (era === undefined) return Promise.reject(notConnected());
+    return this.#batch.get(address).then((found) => {
+      const bytes = found ?? undefined;
+      return { bytes, mark: bytes, era };
+    });
   }
 
   async lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined> {
@@ -175,7 +178,7 @@ export class RedisTier implements SharedTier {
 
   #era(): string {
     const { era } = this.#run;
-    if (era === undefined) throw tierUnavailable('l2', 'not connected to Redis');
+    if (era === undefined) throw notConnected();
     return era;
   }
 
@@ -191,6 +194,10 @@ export class RedisTier implements SharedTier {
     const { timeoutMs, clock } = this.#options;
     return withDeadline({ timeoutMs, clock, doing: 'A command to Redis' }, work);
   }
+}
+
+function notConnected(): Error {
+  return tierUnavailable('l2', 'not connected to Redis');
 }
 
 function leaseOf(token: Buffer, frame: Buffer, era: string, keepsPayload: boolean): Lease {

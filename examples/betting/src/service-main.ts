@@ -1,4 +1,5 @@
 import { serve } from '@hono/node-server';
+import { closeOnSignals } from 'shardline';
 import { openBettingLayer } from './layer.js';
 import { exportMetrics } from './metrics.js';
 import { serversFromEnvironment } from './servers.js';
@@ -10,7 +11,7 @@ import { createService } from './service.js';
  * SIGINT, and when a parent that started it with an IPC channel goes away.
  */
 const metricsPort = process.env['METRICS_PORT'];
-const exported = metricsPort === undefined ? undefined : exportMetrics(Number(metricsPort));
+if (metricsPort !== undefined) exportMetrics(Number(metricsPort));
 const layer = await openBettingLayer(serversFromEnvironment());
 const service = createService(layer);
 
@@ -22,22 +23,6 @@ const server = serve(
   },
 );
 
-let closing: Promise<void> | undefined;
-const close = () => {
-  closing ??= (async () => {
-    // Nothing new is let in; what is under way is answered; then the layer flushes, gives back and closes.
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-    await layer.close();
-    await exported?.[Symbol.asyncDispose]();
-  })();
-  closing.then(
-    () => process.exit(0),
-    (error) => {
-      console.error(error);
-      process.exit(1);
-    },
-  );
-};
-process.once('SIGTERM', close);
-process.once('SIGINT', close);
-process.once('disconnect', close);
+// Nothing new is let in; what is under way is answered; then the layer flushes, gives back and closes.
+closeOnSignals(layer, { servers: [server], deadline: '9s' });
+process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));

@@ -130,24 +130,19 @@ export class UnshardedSource implements EntitySource {
     _keyColumn: string,
     call: SourceCall,
   ): Promise<Columns[]> {
-    const values = [keys.map(plain), ...params];
-    return (await this.#run(text, values, call)).rows;
+    return (await queryPool(this.pool, text, [keys.map(plain), ...params], call)).rows;
   }
 
   query(_key: Key, text: string, values: readonly unknown[], call: SourceCall) {
-    return this.#run(text, values, call);
+    return queryPool(this.pool, text, values, call);
   }
 
   write(_key: Key, text: string, values: readonly unknown[], call: SourceCall) {
-    return this.#run(text, values, call);
+    return queryPool(this.pool, text, values, call);
   }
 
   scatter<Row extends object>(): ScatterRows<Row> {
     throw onOneShard(this.entity, 'is on one shard');
-  }
-
-  #run(text: string, values: readonly unknown[], { signal }: SourceCall): Promise<pg.QueryResult> {
-    return this.pool.query({ text, values: values as unknown[], signal } as pg.QueryConfig);
   }
 }
 
@@ -178,11 +173,11 @@ export class ReferenceSource implements EntitySource {
     _keyColumn: string,
     call: SourceCall,
   ): Promise<Columns[]> {
-    return (await this.query(keys[0] as Key, text, [keys.map(plain), ...params], call)).rows;
+    return (await queryPool(this.pool, text, [keys.map(plain), ...params], call)).rows;
   }
 
-  query(_key: Key, text: string, values: readonly unknown[], { signal }: SourceCall) {
-    return this.pool.query({ text, values: values as unknown[], signal } as pg.QueryConfig);
+  query(_key: Key, text: string, values: readonly unknown[], call: SourceCall) {
+    return queryPool(this.pool, text, values, call);
   }
 
   write(_key: Key, text: string, values: readonly unknown[]) {
@@ -192,6 +187,15 @@ export class ReferenceSource implements EntitySource {
   scatter<Row extends object>(): ScatterRows<Row> {
     throw onOneShard(this.entity, 'is the same on every shard');
   }
+}
+
+function queryPool(
+  pool: ReplicaPool,
+  text: string,
+  values: readonly unknown[],
+  { signal }: SourceCall,
+): Promise<pg.QueryResult> {
+  return pool.query({ text, values: values as unknown[], signal } as pg.QueryConfig);
 }
 
 function onOneShard(entity: string, why: string) {

@@ -22,6 +22,19 @@ const commands = {
     run: ['node', 'node_modules/vitest/vitest.mjs', 'run', 'packages/testkit'],
     environment: { SHARDLINE_BACKEND: 'containers' },
   },
+  // One file after the other: each wants the machine for itself.
+  torture: {
+    run: [
+      'node',
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--no-file-parallelism',
+      'test/rebalance',
+      'test/sessions',
+      'packages/pool/src/node/crossed-replies.test.ts',
+    ],
+    environment: { SHARDLINE_TORTURE: '1' },
+  },
   check: { run: ['node', 'scripts/check.mjs'] },
   'docs:llms': { run: ['node', 'scripts/llms-text.mjs'] },
   'docs:schemas': { run: ['node', 'scripts/json-schemas.mjs'] },

@@ -128,6 +128,13 @@ export const routerErrors = defineErrors({
     meaning: 'Another process runs the move and answers for it.',
     remedy: 'Leave it to that process, or wait for its lease to end if it has died.',
   },
+  MOVE_STREAM_LOST: {
+    retryable: true,
+    meaning:
+      'The replication slot that feeds a move was dropped, or invalidated because it held too much back.',
+    remedy:
+      'The move copies afresh by itself; give it a larger `max_slot_wal_keep_size` if that comes again.',
+  },
   MOVE_SUPERSEDED: {
     retryable: false,
     meaning: 'Another process has taken the move over while this one worked on it.',

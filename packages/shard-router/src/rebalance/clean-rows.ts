@@ -35,7 +35,7 @@ const FIRST_BLOCKS = 64;
 const MOST_BLOCKS = 16_384;
 
 /** Rows that no move is answerable for. */
-export type ForeignCleanRequest = Omit<CleanRequest, 'move' | 'generation'>;
+type ForeignCleanRequest = Omit<CleanRequest, 'move' | 'generation'>;
 
 interface Cleaning extends ForeignCleanRequest {
   /** What each batch asks first, by table; the last statement says in `may_go_on` whether it may delete. */

@@ -42,7 +42,7 @@ export interface SeededTable {
 }
 
 /** How reference tables are made the same. */
-export interface SeedOptions {
+interface SeedOptions {
   readonly signal?: AbortSignal | undefined;
   /** Of a topology that names both shards: routers that know an older one are refused from now on. */
   readonly epoch?: number;

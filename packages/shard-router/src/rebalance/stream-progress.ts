@@ -1,14 +1,18 @@
 /** How far a stream is: copied, caught up, settled. Asked of the servers, never remembered. */
 
-import { sleep } from '@shardline/core';
+import { ShardlineError, sleep } from '@shardline/core';
+import { routerErrors } from '../errors.js';
 import { type CopyState, copyProgress, type TableEstimate } from './copy-progress.js';
 import type { MoveWork } from './move-work.js';
 import copyProgressSql from './sql/copy-progress.sql';
 import tableEstimatesSql from './sql/table-estimates.sql';
 import type { MoveProgress } from './status.js';
+import { isSlotAlive } from './stream.js';
 import { streamName } from './stream-names.js';
 
 const SETTLE_POLL_MS = 5;
+/** A mark takes milliseconds; only where it takes longer is the slot looked for. */
+const POLLS_PER_LOOK = 100;
 
 /** Whether the rows that were there at the beginning are all on the destination. */
 export async function isCopied(work: MoveWork): Promise<boolean> {
@@ -29,6 +33,8 @@ export async function lagBytes(work: MoveWork): Promise<number> {
 /**
  * Waits until everything that was committed on the source before the call is on the destination: a mark is
  * written and waited for. It is no barrier, since writers go on behind it, and is told from one by its number.
+ *
+ * @throws ShardlineError `MOVE_STREAM_LOST` if the slot is gone: the mark will never come, and the copy has to begin anew.
  */
 export async function settleStream(work: MoveWork): Promise<void> {
   const { id } = work.row;
@@ -39,12 +45,15 @@ export async function settleStream(work: MoveWork): Promise<void> {
     [id, work.source.shard],
   );
   const mark = rows[0]?.generation;
-  for (;;) {
+  const name = streamName(id, 'destination');
+  for (let polls = 1; ; polls += 1) {
     const { rowCount } = await work.destination.session.query(
       'SELECT 1 FROM shardline.move_barrier WHERE move = $1 AND generation = $2',
       [id, mark],
     );
     if (rowCount === 1) return;
+    if (polls % POLLS_PER_LOOK === 0 && !(await isSlotAlive(work.source, name)))
+      throw lostError(id);
     await work.checkpoint();
     await sleep(SETTLE_POLL_MS, { doing: 'Waiting for the stream' });
   }
@@ -96,4 +105,12 @@ async function copyState(work: MoveWork): Promise<CopyState> {
     streamName(work.row.id, 'destination'),
   ]);
   return rows[0] ?? NOTHING_YET;
+}
+
+function lostError(move: string): ShardlineError {
+  return new ShardlineError(
+    routerErrors.MOVE_STREAM_LOST,
+    `The replication slot that feeds move '${move}' is gone; its rows are copied afresh.`,
+    { details: { move } },
+  );
 }

@@ -60,8 +60,14 @@ export function addSteering(program: Command, bind: Bind): void {
   program
     .command('throttle')
     .argument(HANDLE, HANDLE_HELP)
-    .argument('<rate>', 'most bytes per second of the copy, such as 20MB, or `off`', rateArgument)
-    .description('Slow the copy of a move down, or let it go again.')
+    .argument(
+      '<rate>',
+      'bytes per second above which the copy is held back, such as 20MB, or `off`',
+      rateArgument,
+    )
+    .description(
+      'Slow the copy of a move down, or let it go again. A coarse brake: the stream is switched off and on about once a second, and a table whose COPY has begun is copied to its end.',
+    )
     .option('--dry-run', 'print what would be said; say nothing')
     .addHelpText('after', examples('throttle last 20MB', 'throttle last off'))
     .action(

@@ -4,6 +4,9 @@
  * A stream is held back by switching its subscription off: what has been copied stays, and the slot keeps what comes
  * meanwhile. Whether it is off, the server says, so a mover that takes over switches it on again if nothing speaks
  * against it any more.
+ *
+ * So it is a coarse brake and no limit of a rate: PostgreSQL brings the COPY of a table that has begun to its end,
+ * subscription off or not. What waits is the tables that have not begun, and the changes.
  */
 
 import { quoteIdentifier } from '@shardline/core';

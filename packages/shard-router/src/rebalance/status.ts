@@ -6,7 +6,11 @@ export interface MoveSteering {
   readonly isPaused: boolean;
   /** The copy is done and kept up, and the switch waits for a `release`. */
   readonly isCutOverHeld: boolean;
-  /** Most bytes per second of the copy; undefined for as fast as the limits of the throttle allow. */
+  /**
+   * Rate of the copy, in bytes per second, above which it is held back; undefined for as fast as the limits of the
+   * throttle allow. It is coarse: measured over about a second, and the stream is switched off and on. The COPY of a
+   * table that has begun runs to its end at full speed; what waits is the tables that have not begun, and the changes.
+   */
   readonly bytesPerSecond: number | undefined;
 }
 

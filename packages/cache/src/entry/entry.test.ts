@@ -50,7 +50,9 @@ describe('a frame', () => {
   });
 
   it('of a marker carries no payload', () => {
-    const marker = decodeFrame(encodeMarker(FrameKind.Tombstone, token, 0, 'lsn'));
+    const marker = decodeFrame(
+      encodeMarker(FrameKind.Tombstone, token, 0, { freshness: 'lsn', untilMs: 7 }),
+    );
     expect(marker).toMatchObject({
       kind: FrameKind.Tombstone,
       payload: undefined,

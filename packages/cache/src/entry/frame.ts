@@ -12,6 +12,7 @@
  *     36  storedAt, 44 ttl, 52 stale, 60 loadMs (f64 each, milliseconds)
  *     68  size of the body before compression (u32), 72 bytes of the extras (u32)
  *     76  extras: freshness, then (name, stamp) pairs, each a length (u16) and text
+ *         (without a payload, storedAt says until when the freshness holds: see `standing-freshness.ts`)
  *      .  body
  *
  * The first 24 bytes identify a state exactly: whoever wants to replace it compares them. So a lease
@@ -44,6 +45,12 @@ const HEADER_BYTES = 76;
 const MAGIC = 0x534c;
 const VERSION = 1;
 export const TOKEN_BYTES = 16;
+
+/** How fresh a loader must read, and until when that is to be told. */
+export interface StandingFreshness {
+  readonly freshness: string;
+  readonly untilMs: number;
+}
 
 /** One dependency of an entry: the name of a stamp and its value when the entry was made. */
 export interface StampPair {
@@ -113,13 +120,15 @@ export function encodeMarker(
   kind: typeof FrameKind.Lease | typeof FrameKind.Failed | typeof FrameKind.Tombstone,
   token: Buffer,
   untilMs: number,
-  freshness?: string,
+  standing?: StandingFreshness,
 ): Buffer {
-  const extrasBytes = 2 + Buffer.byteLength(freshness ?? '');
+  const freshness = standing?.freshness ?? '';
+  const extrasBytes = 2 + Buffer.byteLength(freshness);
   const frame = Buffer.alloc(HEADER_BYTES + extrasBytes);
   writePrefix(frame, kind, 0, token, untilMs);
+  frame.writeDoubleBE(standing?.untilMs ?? 0, 36);
   frame.writeUInt32BE(extrasBytes, 72);
-  writeText(frame, HEADER_BYTES, freshness ?? '');
+  writeText(frame, HEADER_BYTES, freshness);
   return frame;
 }
 

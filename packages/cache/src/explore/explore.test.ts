@@ -59,6 +59,22 @@ const expiredLease: Actors = {
     })(),
   ],
 };
+
+/** Whoever leases the mark of a change is slow, or dead; the next one is told as much. */
+const slowLoader: Actors = {
+  at: (world, one, two) => [
+    (async () => {
+      await world.change(two);
+      const slow = world.read(one);
+      await world.scheduler.step('leases expire');
+      world.stores.l2.expireLeases();
+      world.stores.l3.expireLeases();
+      await world.read(two);
+      await slow;
+    })(),
+  ],
+};
+
 /** Every copy is beyond its ttl and may be shown while one reader refreshes it. */
 const staleAndChange: Actors = {
   before: async (world, one) => {
@@ -155,6 +171,12 @@ const cases: readonly (readonly [string, Setup, Actors])[] = [
   ['two changes, strict', strictTwo, twoChanges],
   ['a read of a lagging replica against changes in turn', lagging(two), changesInTurn],
   ['a read of a lagging replica against changes in turn, L2 and L3', lagging(three), changesInTurn],
+  ['a lease over a mark that expires, of a lagging replica', lagging(two), expiredLease],
+  [
+    'a lease over a mark that expires, of a lagging replica, L2 and L3',
+    lagging(three),
+    expiredLease,
+  ],
   ['a write through against a change', through(three), writeAndChange],
   ['a write through against reads', through(two), writeAndRead],
   ['a write through against reads, strict', through(strictThree), writeAndRead],
@@ -198,14 +220,15 @@ function violationText(violation: { error: Error; trace: readonly string[] } | u
 }
 
 describe('the explorer finds planted faults', () => {
-  const mutants: readonly (readonly [Mutant, Actors])[] = [
-    ['fill ignores the lease', readAndChange],
-    ['invalidation leaves leases alone', readAndChange],
-    ['invalidation is acknowledged before it is done', warmReadersAndChange],
+  const mutants: readonly (readonly [Mutant, Setup, Actors])[] = [
+    ['fill ignores the lease', strictTwo, readAndChange],
+    ['invalidation leaves leases alone', strictTwo, readAndChange],
+    ['invalidation is acknowledged before it is done', strictTwo, warmReadersAndChange],
+    ['lease forgets how fresh to read', lagging(two), slowLoader],
   ];
-  for (const [mutant, actors] of mutants) {
+  for (const [mutant, sound, actors] of mutants) {
     it(`a tier whose ${mutant}`, async () => {
-      const setup: Setup = { ...strictTwo, mutant };
+      const setup: Setup = { ...sound, mutant };
       const { violation } = await exploreAll(scenario(setup, actors), LIMIT);
       expect(violation?.trace.length).toBeGreaterThan(0);
     });

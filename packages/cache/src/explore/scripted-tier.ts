@@ -3,9 +3,13 @@ import {
   decodeFrame,
   encodeMarker,
   encodePrefix,
+  type Frame,
   FrameKind,
+  IDENTITY_BYTES,
   PREFIX_BYTES,
+  TOKEN_BYTES,
 } from '../entry/frame.js';
+import { standingFreshness } from '../entry/standing-freshness.js';
 import type { Lease, Seen, SharedTier, Tombstone } from '../tiers/tier.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -23,14 +27,23 @@ export class ScriptedStore {
     return mark;
   }
 
-  /** What leases without a payload come to when their time is up. */
+  /** What leases without a payload come to when their time is up: those over a tombstone, to what tells as much. */
   expireLeases(): void {
-    for (const [address, { bytes }] of this.entries) {
+    for (const [address, { bytes, mark }] of this.entries) {
       const frame = decodeFrame(bytes);
-      if (frame?.kind === FrameKind.Lease && frame.payload === undefined)
-        this.entries.delete(address);
+      if (frame?.kind !== FrameKind.Lease || frame.payload !== undefined) continue;
+      const standing = standingFreshness(bytes);
+      if (standing === undefined) this.entries.delete(address);
+      // The same state, looked at later: its holder may still fill.
+      else this.entries.set(address, { bytes: ended(bytes), mark });
     }
   }
+}
+
+function ended(bytes: Buffer): Buffer {
+  const { kind, payload } = decodeFrame(bytes) as Frame;
+  const token = bytes.subarray(IDENTITY_BYTES - TOKEN_BYTES, IDENTITY_BYTES);
+  return Buffer.concat([encodePrefix(kind, payload, token, 0), bytes.subarray(PREFIX_BYTES)]);
 }
 
 /** Ways to be wrong, planted to see that the explorer finds them. */
@@ -38,7 +51,8 @@ export type Mutant =
   | 'fill ignores the lease'
   | 'invalidation leaves leases alone'
   | 'invalidation is acknowledged before it is done'
-  | 'lease ignores what was seen';
+  | 'lease ignores what was seen'
+  | 'lease forgets how fresh to read';
 
 /** One process's connection to a scripted store. */
 export class ScriptedTier implements SharedTier {
@@ -68,8 +82,10 @@ export class ScriptedTier implements SharedTier {
     const untilMs = this.scheduler.clock.now() + leaseMs;
     const frame = current && decodeFrame(current.bytes);
     if (current === undefined || frame?.payload === undefined) {
-      const mark = this.store.put(address, encodeMarker(FrameKind.Lease, token, untilMs));
-      return { token, mark, era: '', keepsPayload: false };
+      const forgets = this.mutant === 'lease forgets how fresh to read';
+      const standing = forgets ? undefined : standingFreshness(current?.bytes);
+      const mark = this.store.put(address, encodeMarker(FrameKind.Lease, token, untilMs, standing));
+      return { token, mark, era: '', keepsPayload: false, standing };
     }
     const prefix = encodePrefix(FrameKind.Lease, frame.payload, token, untilMs);
     const bytes = Buffer.concat([prefix, current.bytes.subarray(PREFIX_BYTES)]);
@@ -94,7 +110,9 @@ export class ScriptedTier implements SharedTier {
 
   async release(address: string, lease: Lease): Promise<void> {
     await this.#step('release');
-    if (this.store.entries.get(address)?.mark === lease.mark) this.store.entries.delete(address);
+    if (this.store.entries.get(address)?.mark !== lease.mark) return;
+    if (lease.standing === undefined) this.store.entries.delete(address);
+    else this.store.put(address, encodeMarker(FrameKind.Failed, lease.token, 0, lease.standing));
   }
 
   async invalidate(addresses: readonly string[], tombstone?: Tombstone): Promise<void> {
@@ -114,7 +132,9 @@ export class ScriptedTier implements SharedTier {
       this.store.entries.delete(address);
       if (tombstone === undefined) continue;
       const token = randomBytes(16);
-      this.store.put(address, encodeMarker(FrameKind.Tombstone, token, 0, tombstone.freshness));
+      const { freshness, ttlMs } = tombstone;
+      const standing = { freshness, untilMs: this.scheduler.clock.now() + ttlMs };
+      this.store.put(address, encodeMarker(FrameKind.Tombstone, token, 0, standing));
     }
   }
 

@@ -221,6 +221,26 @@ const CASES: readonly (readonly [string, Attack])[] = [
     },
   ],
   [
+    'tells how fresh to read to the next loader too, if the first does not fill',
+    async (tier, address) => {
+      const freshness = '0/30000F8';
+      await tier.invalidate([address], { freshness, ttlMs: TTL_MS });
+      const first = await leaseNow(tier, address);
+      await tier.release(address, first, 0);
+      await untilLeasable(tier, address);
+      assert.equal(frameIn(await tier.read(address))?.freshness, freshness, 'after a release');
+      const dead = await tier.lease(address, await tier.read(address), 200);
+      assert.ok(dead);
+      await untilLeasable(tier, address);
+      const seen = await tier.read(address);
+      assert.equal(frameIn(seen)?.freshness, freshness, 'after a lease that has ended');
+      const last = await tier.lease(address, seen, LEASE_MS);
+      assert.ok(last);
+      assert.equal(await tier.fill(address, dead, frameOf(dead, 'stale'), TTL_MS), false);
+      assert.equal(await tier.fill(address, last, frameOf(last, 'new'), TTL_MS), true);
+    },
+  ],
+  [
     'lets bytes that are no entry be leased and replaced',
     async (tier, address) => {
       const lease = await leaseNow(tier, address);
@@ -252,6 +272,17 @@ const CASES: readonly (readonly [string, Attack])[] = [
     },
   ],
 ];
+
+/** Until what stands there is as good as nothing, by the clock of whoever looks. */
+async function untilLeasable(tier: SharedTier, address: string): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  for (;;) {
+    const frame = frameIn(await tier.read(address));
+    if (frame === undefined || frame.untilMs < Date.now()) return;
+    assert.ok(Date.now() < deadline, 'the lease never ended');
+    await sleep(50);
+  }
+}
 
 async function leaseNow(tier: SharedTier, address: string): Promise<Lease> {
   const lease = await tier.lease(address, await tier.read(address), LEASE_MS);

@@ -13,6 +13,8 @@
  * whatever other tiers do, and a promotion from a lower tier is a fill like any other.
  */
 
+import type { StandingFreshness } from '../entry/frame.js';
+
 /** What was found under an address, and what the tier needs to replace exactly that. */
 export interface Seen {
   /** The frame as it stands, or undefined if there is nothing. */
@@ -34,6 +36,8 @@ export interface Lease {
   readonly era: string;
   /** Whether the payload of before is still there, under the lease. */
   readonly keepsPayload: boolean;
+  /** How fresh its holder must read, and whoever comes after him if he does not fill: it is carried on by `release`. */
+  readonly standing?: StandingFreshness | undefined;
 }
 
 /** What invalidation leaves behind when a loader must know how fresh to read. */

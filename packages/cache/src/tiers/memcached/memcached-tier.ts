@@ -8,6 +8,7 @@ import {
   PREFIX_BYTES,
   TOKEN_BYTES,
 } from '../../entry/frame.js';
+import { lifeWith, standingFreshness } from '../../entry/standing-freshness.js';
 import { memcachedAddress } from '../../keys.js';
 import type { Lease, Seen, SharedTier, Tombstone } from '../tier.js';
 import { tierUnavailable } from '../tier-unavailable.js';
@@ -65,9 +66,13 @@ export class MemcachedTier implements SharedTier {
     }
     const frame = decodeFrame(mark.bytes as Buffer);
     if (frame?.payload === undefined) {
-      const stub = encodeMarker(FrameKind.Lease, token, untilMs);
-      const reply = await this.#store(Opcode.Set, address, stub, leaseMs, mark.cas);
-      return reply === undefined ? undefined : leaseOf(token, reply.cas, undefined);
+      const standing = standingFreshness(mark.bytes);
+      const stub = encodeMarker(FrameKind.Lease, token, untilMs, standing);
+      const lifeMs = lifeWith(standing, leaseMs, this.clock.now());
+      const reply = await this.#store(Opcode.Set, address, stub, lifeMs, mark.cas);
+      return reply === undefined
+        ? undefined
+        : { ...leaseOf(token, reply.cas, undefined), standing };
     }
     const prefix = encodePrefix(FrameKind.Lease, frame.payload, token, untilMs);
     const bytes = withPrefix(prefix, mark.bytes as Buffer);
@@ -101,9 +106,10 @@ export class MemcachedTier implements SharedTier {
       const endMs = frame === undefined ? 0 : frame.storedAtMs + frame.ttlMs + frame.staleMs;
       const lifeMs = Math.max(endMs - this.clock.now(), backoffMs, 1);
       await this.#store(Opcode.Set, address, withPrefix(prefix, bytes), lifeMs, cas);
-    } else if (backoffMs > 0) {
-      const failed = encodeMarker(FrameKind.Failed, lease.token, untilMs);
-      await this.#store(Opcode.Set, address, failed, backoffMs, cas);
+    } else if (backoffMs > 0 || lease.standing !== undefined) {
+      const failed = encodeMarker(FrameKind.Failed, lease.token, untilMs, lease.standing);
+      const lifeMs = lifeWith(lease.standing, backoffMs, this.clock.now());
+      await this.#store(Opcode.Set, address, failed, lifeMs, cas);
     } else {
       const request = { opcode: Opcode.Delete, key: memcachedAddress(address), cas };
       expect(await this.#send(request), [Status.Ok, Status.NotFound, Status.Exists]);
@@ -121,8 +127,10 @@ export class MemcachedTier implements SharedTier {
       return;
     }
     const token = randomBytes(TOKEN_BYTES);
-    const frame = encodeMarker(FrameKind.Tombstone, token, 0, tombstone.freshness);
-    const reply = await this.#store(Opcode.Set, address, frame, tombstone.ttlMs, undefined);
+    const { freshness, ttlMs } = tombstone;
+    const standing = { freshness, untilMs: this.clock.now() + ttlMs };
+    const frame = encodeMarker(FrameKind.Tombstone, token, 0, standing);
+    const reply = await this.#store(Opcode.Set, address, frame, ttlMs, undefined);
     if (reply === undefined) throw tierUnavailable('l3', 'a tombstone could not be stored');
   }
 

@@ -8,6 +8,7 @@ import {
   IDENTITY_BYTES,
   TOKEN_BYTES,
 } from '../../entry/frame.js';
+import { lifeWith, standingFreshness } from '../../entry/standing-freshness.js';
 import type { Lease, Seen, SharedTier, Tombstone } from '../tier.js';
 import { tierUnavailable } from '../tier-unavailable.js';
 import { ReadBatch } from './read-batch.js';
@@ -90,9 +91,12 @@ export class RedisTier implements SharedTier {
       const granted = await this.#script(restamp, address, [expected, identity, `${leaseMs}`, '0']);
       return granted === 1 ? { token, mark: identity, era, keepsPayload: true } : undefined;
     }
-    const frame = encodeMarker(FrameKind.Lease, token, Date.now() + leaseMs);
-    const granted = await this.#script(compareAndSet, address, [expected, frame, `${leaseMs}`]);
-    return granted === 1 ? leaseOf(token, frame, era, false) : undefined;
+    const standing = standingFreshness(bytes);
+    const nowMs = Date.now();
+    const frame = encodeMarker(FrameKind.Lease, token, nowMs + leaseMs, standing);
+    const life = `${Math.ceil(lifeWith(standing, leaseMs, nowMs))}`;
+    const granted = await this.#script(compareAndSet, address, [expected, frame, life]);
+    return granted === 1 ? { ...leaseOf(token, frame, era, false), standing } : undefined;
   }
 
   async seize(address: string, leaseMs: number): Promise<Lease> {
@@ -119,8 +123,11 @@ export class RedisTier implements SharedTier {
       await this.#script(restamp, address, [mark, identity, `${backoffMs}`, '1']);
       return;
     }
-    const frame = encodeMarker(FrameKind.Failed, lease.token, Date.now() + backoffMs);
-    await this.#script(compareAndSet, address, [mark, frame, `${Math.max(1, backoffMs)}`]);
+    const { standing } = lease;
+    const nowMs = Date.now();
+    const frame = encodeMarker(FrameKind.Failed, lease.token, nowMs + backoffMs, standing);
+    const life = `${Math.ceil(lifeWith(standing, Math.max(1, backoffMs), nowMs))}`;
+    await this.#script(compareAndSet, address, [mark, frame, life]);
   }
 
   async invalidate(addresses: readonly string[], tombstone?: Tombstone): Promise<void> {
@@ -133,8 +140,11 @@ export class RedisTier implements SharedTier {
   #invalidateOne(address: string, tombstone: Tombstone | undefined): Promise<unknown> {
     if (tombstone === undefined) return this.#client.unlink(address);
     const token = randomBytes(TOKEN_BYTES);
-    const frame = encodeMarker(FrameKind.Tombstone, token, 0, tombstone.freshness);
-    return this.#client.set(address, frame, 'PX', Math.max(1, tombstone.ttlMs));
+    const { freshness } = tombstone;
+    const ttlMs = Math.max(1, tombstone.ttlMs);
+    const standing = { freshness, untilMs: Date.now() + ttlMs };
+    const frame = encodeMarker(FrameKind.Tombstone, token, 0, standing);
+    return this.#client.set(address, frame, 'PX', ttlMs);
   }
 
   async readStamps(addresses: readonly string[]): Promise<readonly string[]> {

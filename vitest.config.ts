@@ -38,9 +38,9 @@ export default defineConfig({
       isInContainers ? '**/native-guard.test.ts' : '**/container-backend.test.ts',
     ],
     pool: 'forks',
-    // Two cores are the smallest machine that this must pass on, and a server set-up is shared by
-    // a file's tests: more files at once would only make them wait for each other.
-    maxWorkers: 2,
+    // Two cores are the smallest machine that this must pass on. A third of a file's time is waiting for servers, so
+    // one file more than cores is under way; a server set-up is shared by a file's tests.
+    maxWorkers: 3,
     // Conditions are waited for, however slow the machine is; a second says nothing on two busy cores.
     expect: { poll: { timeout: 30_000, interval: 20 } },
     // In CI a fault test that failed is run once more, and named if it needed that: it wants mending.

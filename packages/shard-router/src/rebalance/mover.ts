@@ -309,6 +309,10 @@ export class Mover {
         return this.#advance(action.to);
       case 'effect': {
         await this.#at(`before ${action.effect.kind} on ${action.on}`);
+        // What was compared before was another copy: this one is made because that one's stream was lost.
+        if (action.effect.kind === 'create-inbound' && action.effect.copies) {
+          this.#isVerified = false;
+        }
         const step = stepOf(action.effect.kind);
         const record = await step.run(await this.#work(), action.on, action.effect);
         await this.#at(`after ${action.effect.kind} on ${action.on}`);

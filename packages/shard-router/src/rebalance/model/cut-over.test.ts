@@ -33,13 +33,15 @@ const ALL_SORTS: CutOverBounds = { ...NOTHING, writes: 1, reads: 1, foreignWrite
 
 const EVERY_PUSH: readonly [string, CutOverBounds][] = [
   ['a write, a read and a foreign write, one move', ALL_SORTS],
+  ['two routers, a write each, one move', { ...NOTHING, routers: 2, writes: 1 }],
+  ['two routers, a read each, one move', { ...NOTHING, routers: 2, reads: 1 }],
   [
-    'two routers, a write and a read each, one move',
-    { ...ALL_SORTS, routers: 2, foreignWrites: 0 },
+    'a write and a read, two moves, a command that outlives its mover',
+    { ...ALL_SORTS, foreignWrites: 0, moves: 2, zombies: 1 },
   ],
   [
-    'a write, a read and a foreign write, two moves, a command that outlives its mover',
-    { ...ALL_SORTS, moves: 2, zombies: 1 },
+    'a foreign write, two moves, a command that outlives its mover',
+    { ...NOTHING, foreignWrites: 1, moves: 2, zombies: 1 },
   ],
 ];
 
@@ -54,7 +56,16 @@ const WITHDRAWN: readonly [string, CutOverBounds][] = [
   ],
 ];
 
+/** Those of every push at once, and beyond: a minute each to hours. */
 const LONG: readonly [string, CutOverBounds][] = [
+  [
+    'two routers, a write and a read each, one move',
+    { ...ALL_SORTS, routers: 2, foreignWrites: 0 },
+  ],
+  [
+    'a write, a read and a foreign write, two moves, a command that outlives its mover',
+    { ...ALL_SORTS, moves: 2, zombies: 1 },
+  ],
   [
     'two writes, two reads, two moves, a command that outlives its mover',
     { ...NOTHING, writes: 2, reads: 2, moves: 2, zombies: 1 },

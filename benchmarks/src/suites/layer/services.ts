@@ -1,7 +1,7 @@
 import { startTopology, type Topology } from '@shardline/testkit';
 import { BentoCache, bentostore } from 'bentocache';
 import { memoryDriver } from 'bentocache/drivers/memory';
-import { redisDriver } from 'bentocache/drivers/redis';
+import { redisBusDriver, redisDriver } from 'bentocache/drivers/redis';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { createDataLayer, defineConfig, initialiseShards } from 'shardline';
@@ -76,7 +76,7 @@ async function openOurs(
         table: 'accounts',
         keyspace: 'accounts',
         key: 'account_id',
-        cache: { ttl: '1h', tiers: ['l1', 'l2', 'l3'] },
+        cache: { ttl: '1h', tiers: ['l1', 'l2', 'l3'], l1: { maxEntries: IN_MEMORY } },
       },
     },
   });
@@ -118,7 +118,8 @@ function openTheirs(use: Use, topology: Topology, shardOf: (id: number) => strin
     topology.shards.map(({ name, primary }) => [name, openPool(use, primary.url)]),
   );
   const poolOf = Array.from({ length: ACCOUNTS }, (_, id) => pools.get(shardOf(id)) as pg.Pool);
-  const connection = new Redis(topology.redis.url);
+  const { redis } = topology;
+  const connection = new Redis(redis.url);
   use({
     async [Symbol.asyncDispose]() {
       connection.disconnect();
@@ -129,9 +130,12 @@ function openTheirs(use: Use, topology: Topology, shardOf: (id: number) => strin
     stores: {
       accounts: bentostore()
         .useL1Layer(memoryDriver({ maxItems: IN_MEMORY, serialize: false }))
-        .useL2Layer(redisDriver({ connection })),
+        .useL2Layer(redisDriver({ connection }))
+        // Its own connections: one of them can only listen.
+        .useBus(redisBusDriver({ connection: { host: redis.host, port: redis.port } })),
     },
   });
+  use({ [Symbol.asyncDispose]: () => bento.disconnectAll() });
   const load = async (id: number) => {
     const { rows } = await (poolOf[id] as pg.Pool).query({
       name: 'account',

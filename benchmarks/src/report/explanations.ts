@@ -9,4 +9,11 @@ export const explanations: Partial<Record<TargetId, string>> = {
     'Profiled while a hit still passed nine promises, a fifth of its CPU was garbage collection, a tenth JSON.parse (which ' +
     'the raw GET leaves out) and a tenth the write of the MGET itself. Seven promises are left between `get` and the reply, ' +
     'four of them async functions (namespace, slow read, glance, look): joining these would close more of it.',
+  'ratelimit/checks':
+    'Alone in its tick a check is one script of 5.9 us on Redis, against 3.5 us of a counter in a window: the level and its time ' +
+    'are computed exactly. Checks of one tick share a script, so from 64 callers on the order is the other way round.',
+  'rebalance/pause':
+    'Timed step by step, the parts between hold and release are the fence, the barrier, giving up and opening (5 to 8 ms each), the ' +
+    'drop of the subscription (18 ms), the reverse stream (13 ms) and four commits of the journal (5 to 18 ms each). The drop ' +
+    'could wait for the release, and two commits be one.',
 };

@@ -129,7 +129,8 @@ function openTheirs(use: Use, topology: Topology, shardOf: (id: number) => strin
     default: 'accounts',
     stores: {
       accounts: bentostore()
-        .useL1Layer(memoryDriver({ maxItems: IN_MEMORY, serialize: false }))
+        .useL1Layer(memoryDriver({ maxItems: IN_MEMORY }))
+        // With `serialize: false` it reads text as an object where the bus is used, and throws (1.6).
         .useL2Layer(redisDriver({ connection }))
         // Its own connections: one of them can only listen.
         .useBus(redisBusDriver({ connection: { host: redis.host, port: redis.port } })),

@@ -14,8 +14,8 @@ export const explanations: Partial<Record<TargetId, string>> = {
     'are computed exactly. Checks of one tick share a script, so from 64 callers on the order is the other way round.',
   'rebalance/pause':
     'Timed step by step, the parts between hold and release are the fence, the barrier, giving up and opening (5 to 8 ms each), the ' +
-    'drop of the subscription (18 ms), the reverse stream (13 ms) and four commits of the journal (5 to 18 ms each). The drop ' +
-    'could wait for the release, and two commits be one.',
+    'drop of the subscription (18 ms), the reverse stream (13 ms) and four commits of the journal (5 to 18 ms each). Whether the ' +
+    'drop may wait for the release, and which commits may be one, is for the model to say.',
   'route/text':
     'Ours costs less than the bare hash call, which alone is a thirteenth to a seventeenth of a lookup in hashring on this machine: forty ' +
     'times hashring would be less than half of the hash itself.',

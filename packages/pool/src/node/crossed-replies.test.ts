@@ -5,7 +5,7 @@ import { ReplicaPool } from '../index.js';
 /**
  * A reply must never reach another caller, whenever callers give up. Every statement carries a nonce
  * and echoes it; a part of them is given up at a random moment: before it is sent, in the same turn,
- * while it runs, while its reply arrives. `SHARDLINE_TORTURE=1` asks so often that a million give up.
+ * while it runs, while its reply arrives. `SHARDLINE_TORTURE=1` asks so often that about a million give up.
  */
 const TOTAL = process.env['SHARDLINE_TORTURE'] === '1' ? 3_700_000 : 10_000;
 const CALLERS = 32;

@@ -22,7 +22,8 @@ import type { CoarseClock } from './tiers/memory/coarse-clock.js';
 import type { LocalStamps } from './tiers/memory/local-stamps.js';
 import type { MemoryEntry } from './tiers/memory/memory-tier.js';
 import type { FlushReport } from './write/behind-policy.js';
-import { updateValue, writeValue } from './write/write.js';
+import { updateValue } from './write/update.js';
+import { writeValue } from './write/write.js';
 
 /** A key: text, or a number that stands for its decimal text. */
 export type CacheKey = string | number | bigint;
@@ -41,6 +42,12 @@ export interface SetOptions {
   readonly tags?: readonly string[] | undefined;
   /** A time to live of its own, without jitter. @default the namespace's */
   readonly ttl?: Duration | undefined;
+}
+
+/** Options of one `update`. */
+export interface UpdateOptions extends SetOptions {
+  /** Longest run of the work. @default the namespace's `loadTimeout` */
+  readonly timeout?: Duration | undefined;
 }
 
 /** Options of one invalidation. */
@@ -189,13 +196,14 @@ export class CacheNamespace<Value = unknown> {
   }
 
   /**
-   * Changes the source by work of your own and caches what it returns. Leases are taken before the work
-   * begins, so a change by anybody else that overlaps it ends with no cached value instead of an old one,
-   * which `set` with a value read earlier cannot know. If the work throws, or returns `undefined` for what it
-   * removed, the key is invalidated.
+   * Changes the source by work of your own and caches what it returns. What is cached is looked at before the work
+   * begins, and replaced afterwards only if it is still that: a change by anybody else that overlaps it ends with no
+   * cached value instead of an old one, which `set` with a value read earlier cannot know. Until the work is done
+   * the old value is shown. If the work throws, or returns `undefined` for what it removed, the key is
+   * invalidated.
    *
-   * @throws ShardlineError `CACHE_KEY_INVALID`, `CACHE_WRITE_IN_TRANSACTION`, `DEADLINE_EXCEEDED` after the
-   * namespace's `loadTimeout`, `CACHE_INVALIDATION_QUEUED` (strict only); else what the work throws.
+   * @throws ShardlineError `CACHE_KEY_INVALID`, `CACHE_WRITE_IN_TRANSACTION`, `DEADLINE_EXCEEDED` after `timeout`,
+   * `CACHE_INVALIDATION_QUEUED` (strict only); else what the work throws.
    *
    * @example
    * ```ts
@@ -212,13 +220,28 @@ export class CacheNamespace<Value = unknown> {
   async update<Result extends Value | undefined>(
     key: CacheKey,
     work: (context: { readonly signal: AbortSignal }) => Promise<Result> | Result,
-    options: SetOptions = {},
+    options: UpdateOptions = {},
   ): Promise<Result> {
+    return (await this.updateReported(key, work, options)).value;
+  }
+
+  /**
+   * As `update`, and tells besides whether every tier and process has taken the change: for those who keep a
+   * record of what has yet to be invalidated, such as an outbox.
+   *
+   * @throws ShardlineError as `update`.
+   */
+  async updateReported<Result extends Value | undefined>(
+    key: CacheKey,
+    work: (context: { readonly signal: AbortSignal }) => Promise<Result> | Result,
+    options: UpdateOptions = {},
+  ): Promise<{ readonly value: Result; readonly report: InvalidationReport }> {
     const text = this.#checked(key);
     if (commitScope() !== undefined) throw writeInTransaction(this.name, text, 'update');
-    const given = writeOptionsOf(options);
-    const { value } = await updateValue(this.#runtime, this.#invalidator, text, work, given);
-    return value;
+    const { timeout } = options;
+    const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout');
+    const given = { ...writeOptionsOf(options), timeoutMs };
+    return updateValue(this.#runtime, this.#invalidator, text, work, given);
   }
 
   /**

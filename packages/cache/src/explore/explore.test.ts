@@ -116,6 +116,59 @@ const twoChanges: Actors = {
   at: (world, one, two) => [world.read(one), world.change(one), world.change(two)],
 };
 
+const updateAndRead: Actors = {
+  before: warmReadAndChange.before as NonNullable<Actors['before']>,
+  at: (world, one, two) => [world.update(one), world.read(one), world.read(two)],
+};
+const coldUpdateAndRead: Actors = {
+  at: (world, one, two) => [world.update(one), world.read(two)],
+};
+const updateAndChange: Actors = {
+  before: warmReadAndChange.before as NonNullable<Actors['before']>,
+  at: (world, one, two) => [world.update(one), world.change(two)],
+};
+const updateAndPromotion: Actors = {
+  before: promoteAndChange.before as NonNullable<Actors['before']>,
+  at: (world, one, two) => [world.update(one), world.read(two)],
+};
+/** The tier has forgotten, and the next reader goes below. */
+const updateAndLoss: Actors = {
+  before: warmReadAndChange.before as NonNullable<Actors['before']>,
+  at: (world, one, two) => [
+    world.update(one),
+    (async () => {
+      await world.scheduler.step('L2 forgets');
+      world.stores.l2.entries.clear();
+      await world.read(two);
+    })(),
+  ],
+};
+const twoUpdates: Actors = {
+  before: warmReadAndChange.before as NonNullable<Actors['before']>,
+  at: (world, one, two) => [world.update(one), world.update(two)],
+};
+const twoColdUpdates: Actors = {
+  at: (world, one, two) => [world.update(one), world.update(two)],
+};
+const twoUpdatesHere: Actors = {
+  before: (world, one) => world.read(one),
+  at: (world, one) => [world.update(one), world.update(one), world.read(one)],
+};
+const failedUpdateAndRead: Actors = {
+  before: warmReadAndChange.before as NonNullable<Actors['before']>,
+  at: (world, one, two) => [
+    (async () => {
+      await world.update(one, true);
+      await world.change(two);
+    })(),
+    world.read(two),
+  ],
+};
+const threeUpdates: Actors = {
+  before: warmReadAndChange.before as NonNullable<Actors['before']>,
+  at: (world, one, two) => [world.update(one), world.update(two), world.update(one)],
+};
+
 /** Each is acknowledged before the next begins, so the marks that they leave are in order. */
 const changesInTurn: Actors = {
   at: (world, one, two) => [
@@ -185,6 +238,25 @@ const cases: readonly (readonly [string, Setup, Actors])[] = [
   ['two writes through and a read', through(two), twoWritesAndRead],
   ['two writes through in one process', through(two), twoWritesHere],
   ['two writes through in memory alone', through({ tiers: ['l1'] }), twoWritesHere],
+  ['an update against reads', two, updateAndRead],
+  ['an update against reads, L2 and L3', three, updateAndRead],
+  ['an update against reads, strict', strictThree, updateAndRead],
+  ['an update of what is not cached against a read', three, coldUpdateAndRead],
+  ['an update against a change', three, updateAndChange],
+  ['an update against a change, strict', strictTwo, updateAndChange],
+  ['an update against a promotion', three, updateAndPromotion],
+  ['an update against a promotion, strict', strictThree, updateAndPromotion],
+  ['an update while L2 forgets', three, updateAndLoss],
+  ['an update of stale copies', swr(two), updateAndRead],
+  ['two updates', two, twoUpdates],
+  ['two updates, L2 and L3', three, twoUpdates],
+  ['two updates, strict', strictTwo, twoUpdates],
+  ['two updates, L3 alone', { tiers: ['l1', 'l3'], options: bounded }, twoUpdates],
+  ['two updates of what is not cached', two, twoColdUpdates],
+  ['two updates in one process', two, twoUpdatesHere],
+  ['two updates in memory alone', { tiers: ['l1'], options: bounded }, twoUpdatesHere],
+  ['three updates', two, threeUpdates],
+  ['an update that fails, and a change', two, failedUpdateAndRead],
 ];
 
 describe('no stale fill, in every order of events', () => {
@@ -224,6 +296,7 @@ describe('the explorer finds planted faults', () => {
     ['fill ignores the lease', strictTwo, readAndChange],
     ['invalidation leaves leases alone', strictTwo, readAndChange],
     ['invalidation is acknowledged before it is done', strictTwo, warmReadersAndChange],
+    ['replace ignores what was seen', strictTwo, twoUpdates],
     ['lease forgets how fresh to read', lagging(two), slowLoader],
   ];
   for (const [mutant, sound, actors] of mutants) {

@@ -52,6 +52,7 @@ export type Mutant =
   | 'invalidation leaves leases alone'
   | 'invalidation is acknowledged before it is done'
   | 'lease ignores what was seen'
+  | 'replace ignores what was seen'
   | 'lease forgets how fresh to read';
 
 /** One process's connection to a scripted store. */
@@ -104,6 +105,15 @@ export class ScriptedTier implements SharedTier {
     await this.#step('fill');
     const stands = this.store.entries.get(address)?.mark === lease.mark;
     if (!stands && this.mutant !== 'fill ignores the lease') return false;
+    this.store.put(address, frame);
+    return true;
+  }
+
+  async replace(address: string, seen: Seen, frame: Buffer): Promise<boolean> {
+    await this.#step('replace');
+    const current = this.store.entries.get(address);
+    if (current === undefined) return false;
+    if (current.mark !== seen.mark && this.mutant !== 'replace ignores what was seen') return false;
     this.store.put(address, frame);
     return true;
   }

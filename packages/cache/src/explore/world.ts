@@ -113,6 +113,22 @@ export class World {
     if (acknowledged) this.floor = Math.max(this.floor, this.versionOf(value));
   }
 
+  /** Changes the source by work of its own, and caches what that returned. */
+  async update(through: CacheNamespace<number>, fails = false): Promise<void> {
+    await this.scheduler.step('update begins');
+    let version = 0;
+    const work = async () => {
+      await this.scheduler.step('update works');
+      this.version += 1;
+      version = this.version;
+      await this.scheduler.step('update has worked');
+      if (fails) throw new Error('written, but nobody is told');
+      return version;
+    };
+    const done = await through.updateReported('k', work).catch(() => undefined);
+    if (done?.report.acknowledged === true) this.floor = Math.max(this.floor, version);
+  }
+
   /** A read that, if strict, must not be older than what was acknowledged when it began. */
   async read(from: CacheNamespace<number>): Promise<void> {
     await this.scheduler.step('read begins');

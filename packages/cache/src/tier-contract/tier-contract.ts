@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeFrame, encodeFrame, FrameKind } from '../entry/frame.js';
+import { decodeFrame, encodeFrame, FrameKind, TOKEN_BYTES } from '../entry/frame.js';
 import type { Lease, Seen, SharedTier } from '../tiers/tier.js';
 
 /**
@@ -99,6 +99,73 @@ const CASES: readonly (readonly [string, Attack])[] = [
       assert.equal(await tier.fill(address, reader, frameOf(reader, 'stale'), TTL_MS), false);
       assert.equal(await tier.fill(address, writer, frameOf(writer, 'written'), TTL_MS), true);
       assert.equal(bodyOf(await tier.read(address)), 'written');
+    },
+  ],
+  [
+    'replaces exactly what was seen: a value, a lease, a tombstone',
+    async (tier, address) => {
+      await filled(tier, address, 'old');
+      const value = await tier.read(address);
+      assert.equal(await tier.replace(address, value, frameOf(tokenOf('a'), 'new'), TTL_MS), true);
+      assert.equal(bodyOf(await tier.read(address)), 'new');
+      const lease = await leaseNow(tier, address);
+      const leased = await tier.read(address);
+      assert.equal(
+        await tier.replace(address, leased, frameOf(tokenOf('b'), 'newer'), TTL_MS),
+        true,
+      );
+      assert.equal(await tier.fill(address, lease, frameOf(lease, 'stale'), TTL_MS), false);
+      await tier.invalidate([address], { freshness: 'f1', ttlMs: TTL_MS });
+      const tombstone = await tier.read(address);
+      assert.equal(
+        await tier.replace(address, tombstone, frameOf(tokenOf('c'), 'newest'), TTL_MS),
+        true,
+      );
+      assert.equal(bodyOf(await tier.read(address)), 'newest');
+    },
+  ],
+  [
+    'replaces nothing that has changed since it was seen, and nothing where nothing was',
+    async (tier, address) => {
+      const nothing = await tier.read(address);
+      assert.equal(
+        await tier.replace(address, nothing, frameOf(tokenOf('a'), 'stale'), TTL_MS),
+        false,
+      );
+      await filled(tier, address, 'old');
+      const seen = await tier.read(address);
+      const lease = await leaseNow(tier, address);
+      assert.equal(
+        await tier.replace(address, seen, frameOf(tokenOf('b'), 'stale'), TTL_MS),
+        false,
+      );
+      assert.equal(await tier.fill(address, lease, frameOf(lease, 'new'), TTL_MS), true);
+      assert.equal(
+        await tier.replace(address, seen, frameOf(tokenOf('c'), 'stale'), TTL_MS),
+        false,
+      );
+      assert.equal(bodyOf(await tier.read(address)), 'new');
+      const filledAgain = await tier.read(address);
+      await tier.invalidate([address]);
+      assert.equal(
+        await tier.replace(address, filledAgain, frameOf(tokenOf('d'), 'stale'), TTL_MS),
+        false,
+      );
+      assert.equal(bodyOf(await tier.read(address)), undefined);
+    },
+  ],
+  [
+    'lets one of many replace what all have seen',
+    async (tier, address) => {
+      await filled(tier, address, 'old');
+      const seen = await tier.read(address);
+      const outcomes = await Promise.all(
+        Array.from({ length: 20 }, (_, at) =>
+          tier.replace(address, seen, frameOf(tokenOf(`${at}`), `${at}`), TTL_MS),
+        ),
+      );
+      assert.equal(outcomes.filter((isReplaced) => isReplaced).length, 1);
+      assert.equal(bodyOf(await tier.read(address)), `${outcomes.indexOf(true)}`);
     },
   ],
   [
@@ -295,7 +362,12 @@ async function filled(tier: SharedTier, address: string, body: string): Promise<
   assert.equal(await tier.fill(address, lease, frameOf(lease, body), TTL_MS), true);
 }
 
-function frameOf(lease: Lease, body: string): Buffer {
+/** Names a state as a lease's token does, without a lease. */
+function tokenOf(name: string): Pick<Lease, 'token'> {
+  return { token: Buffer.alloc(TOKEN_BYTES, name) };
+}
+
+function frameOf(lease: Pick<Lease, 'token'>, body: string): Buffer {
   return encodeFrame(lease.token, {
     kind: FrameKind.Value,
     codec: 1,

@@ -51,6 +51,10 @@ export class GuardedTier implements SharedTier {
     return this.#guard(() => this.tier.fill(address, lease, frame, ttlMs));
   }
 
+  replace(address: string, seen: Seen, frame: Buffer, ttlMs: number): Promise<boolean> {
+    return this.#guard(() => this.tier.replace(address, seen, frame, ttlMs));
+  }
+
   release(address: string, lease: Lease, backoffMs: number): Promise<void> {
     return this.#guard(() => this.tier.release(address, lease, backoffMs));
   }

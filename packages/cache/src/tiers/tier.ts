@@ -63,6 +63,9 @@ export interface SharedTier {
   /** Stores the frame if the lease still stands. */
   fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean>;
 
+  /** Stores the frame in place of exactly what was seen, whatever that is; false if anything else, or nothing, stands there. */
+  replace(address: string, seen: Seen, frame: Buffer, ttlMs: number): Promise<boolean>;
+
   /**
    * Gives a lease back. With a back-off, readers are told until then that a load has failed; a
    * payload under the lease stays for those who may serve it stale.

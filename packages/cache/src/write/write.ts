@@ -1,7 +1,11 @@
 import { ShardlineError, withDeadline } from '@shardline/core';
 import { encodeFrame, FrameKind, type StampPair } from '../entry/frame.js';
 import { cacheErrors } from '../errors.js';
-import type { InvalidationReport, Invalidator } from '../invalidate/invalidator.js';
+import type {
+  InvalidationReport,
+  InvalidationTask,
+  Invalidator,
+} from '../invalidate/invalidator.js';
 import { tagStamp } from '../invalidate/tag-stamp.js';
 import type { Found } from '../read/found.js';
 import { ERA_STAMP } from '../read/lease.js';
@@ -14,7 +18,7 @@ import type { KeyWatch } from '../tiers/memory/key-watch.js';
 import type { Lease } from '../tiers/tier.js';
 
 /**
- * `set` and `update`: an invalidation and a fill in one.
+ * `set`: an invalidation and a fill in one.
  *
  *     own L1 -> seize L3 -> seize L2 -> [write to the source] -> fill L3, fill L2 -> bus -> own L1
  *
@@ -66,48 +70,6 @@ export async function writeValue(
   }
 }
 
-/** Runs a change of the source under leases from before it and stores what it returns. */
-export async function updateValue<Value>(
-  runtime: NamespaceRuntime,
-  invalidator: Invalidator,
-  key: string,
-  work: (context: { readonly signal: AbortSignal }) => Promise<Value> | Value,
-  options: WriteOptions & { readonly signal?: AbortSignal | undefined },
-): Promise<{ readonly value: Value; readonly report: InvalidationReport }> {
-  const { policy } = runtime;
-  const begun = await beginWrite(runtime, key, (options.tags ?? []).map(tagStamp));
-  try {
-    const value = await change(runtime, invalidator, key, work, options.signal);
-    // Tags that only the value tells were not among the stamps taken before: the next reader loads it.
-    if (value === undefined || policy.tags !== undefined) {
-      const report = await invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
-      return { value, report };
-    }
-    const write = writeOf(runtime, key, value, options);
-    return { value, report: await finishWrite(runtime, invalidator, begun, write) };
-  } finally {
-    runtime.memory.watches.end(begun.watch);
-  }
-}
-
-async function change<Value>(
-  runtime: NamespaceRuntime,
-  invalidator: Invalidator,
-  key: string,
-  work: (context: { readonly signal: AbortSignal }) => Promise<Value> | Value,
-  signal: AbortSignal | undefined,
-): Promise<Value> {
-  const { policy, clock } = runtime;
-  const doing = `Updating '${policy.name}:${key}'`;
-  try {
-    const limits = { timeoutMs: policy.loadTimeoutMs, clock, signal, doing };
-    return await withDeadline(limits, async (stop) => work({ signal: stop }));
-  } catch (error) {
-    await abandonWrites(runtime, invalidator, [key]);
-    throw error;
-  }
-}
-
 /** Takes the old value away everywhere and leases its places. */
 export async function beginWrite(
   runtime: NamespaceRuntime,
@@ -124,33 +86,56 @@ export async function beginWrite(
  *
  * @param mayRemember asked last: whether the value is still the newest that this process has written.
  */
-export async function finishWrite(
+export function finishWrite(
   runtime: NamespaceRuntime,
   invalidator: Invalidator,
   { key, watch, seized }: BegunWrite,
   write: Found,
   mayRemember: () => boolean = () => true,
 ): Promise<InvalidationReport> {
+  const store = async () => seized !== undefined && (await fillAll(runtime, key, write, seized));
+  return settleWrite(runtime, invalidator, { watch, write, store, mayRemember });
+}
+
+/** A write that has reached its source, and how it is to reach the tiers. */
+export interface SettledWrite {
+  readonly watch: KeyWatch;
+  readonly write: Found;
+  /** Puts it into every tier that is to have it; false if one refused, and the key is to be invalidated. */
+  readonly store: () => Promise<boolean>;
+  readonly mayRemember: () => boolean;
+}
+
+/** Tiers, bus, own L1: what a write ends with. */
+export async function settleWrite(
+  runtime: NamespaceRuntime,
+  invalidator: Invalidator,
+  { watch, write, store, mayRemember }: SettledWrite,
+): Promise<InvalidationReport> {
   const { policy, memory } = runtime;
+  const { key } = watch;
   const wasUndisturbed = !watch.isDisturbed;
   // Whatever this process's readers loaded in between may be from before the write.
   runtime.dropLocally([key], []);
   watch.renew();
   const ticket = { ...memory.ticket(key), watch };
   // An invalidation heard meanwhile may be later than this value: then it has the last word.
-  const stored =
-    wasUndisturbed && seized !== undefined && (await fillAll(runtime, key, write, seized));
-  if (!stored) return invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
+  if (!wasUndisturbed || !(await store())) return invalidator.run([staleKeys(runtime, [key])]);
 
   try {
     await runtime.bus?.publish({ namespace: runtime.name, keys: [key] });
   } catch {
     // Others' L1 still has the old value: queued with all its steps, as any invalidation.
-    return invalidator.run([{ target: runtime, keys: [key], stamps: [] }]);
+    return invalidator.run([staleKeys(runtime, [key])]);
   }
-  invalidator.purgeEdge({ target: runtime, keys: [key], stamps: [] });
+  invalidator.purgeEdge(staleKeys(runtime, [key]));
   if (mayRemember() && policy.usesL1) fillMemory(runtime.reader.parts, key, ticket, write);
   return { acknowledged: true, waitingFor: [] };
+}
+
+/** Keys that a write has made stale, with the mark that the namespace's invalidations leave. */
+export function staleKeys(runtime: NamespaceRuntime, keys: readonly string[]): InvalidationTask {
+  return { target: runtime, keys, stamps: [], freshness: runtime.policy.freshness };
 }
 
 /**
@@ -162,7 +147,7 @@ export async function abandonWrites(
   invalidator: Invalidator,
   keys: readonly string[],
 ): Promise<void> {
-  await invalidator.run([{ target: runtime, keys, stamps: [] }]).catch(() => {
+  await invalidator.run([staleKeys(runtime, keys)]).catch(() => {
     // Queued, and the caller is told of the failure itself.
   });
 }
@@ -192,7 +177,8 @@ export function writeOf(
     staleMs: policy.staleMs,
     loadMs: 0,
     tagNames: [...new Set(tags.map(tagStamp))],
-    freshness: undefined,
+    // Should the entry be passed over before its time, whoever loads anew must not read what was before it.
+    freshness: policy.freshness,
     packed: undefined,
   };
 }

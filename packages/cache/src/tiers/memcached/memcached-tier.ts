@@ -6,9 +6,9 @@ import {
   encodePrefix,
   FrameKind,
   PREFIX_BYTES,
-  TOKEN_BYTES,
 } from '../../entry/frame.js';
 import { lifeWith, standingFreshness } from '../../entry/standing-freshness.js';
+import { newToken } from '../../entry/token.js';
 import { memcachedAddress } from '../../keys.js';
 import type { Lease, Seen, SharedTier, Tombstone } from '../tier.js';
 import { tierUnavailable } from '../tier-unavailable.js';
@@ -56,7 +56,7 @@ export class MemcachedTier implements SharedTier {
   }
 
   async lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined> {
-    const token = randomBytes(TOKEN_BYTES);
+    const token = newToken();
     const untilMs = this.clock.now() + leaseMs;
     const mark = seen.mark as Mark | undefined;
     if (mark === undefined) {
@@ -83,7 +83,7 @@ export class MemcachedTier implements SharedTier {
   }
 
   async seize(address: string, leaseMs: number): Promise<Lease> {
-    const token = randomBytes(TOKEN_BYTES);
+    const token = newToken();
     const stub = encodeMarker(FrameKind.Lease, token, this.clock.now() + leaseMs);
     const reply = await this.#store(Opcode.Set, address, stub, leaseMs, undefined);
     if (reply === undefined) throw tierUnavailable('l3', 'a lease could not be stored');
@@ -93,6 +93,12 @@ export class MemcachedTier implements SharedTier {
   async fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {
     const { cas } = lease.mark as Mark;
     return (await this.#store(Opcode.Set, address, frame, ttlMs, cas)) !== undefined;
+  }
+
+  async replace(address: string, seen: Seen, frame: Buffer, ttlMs: number): Promise<boolean> {
+    const mark = seen.mark as Mark | undefined;
+    if (mark === undefined) return false;
+    return (await this.#store(Opcode.Set, address, frame, ttlMs, mark.cas)) !== undefined;
   }
 
   async release(address: string, lease: Lease, backoffMs: number): Promise<void> {
@@ -126,7 +132,7 @@ export class MemcachedTier implements SharedTier {
       expect(reply, [Status.Ok, Status.NotFound]);
       return;
     }
-    const token = randomBytes(TOKEN_BYTES);
+    const token = newToken();
     const { freshness, ttlMs } = tombstone;
     const standing = { freshness, untilMs: this.clock.now() + ttlMs };
     const frame = encodeMarker(FrameKind.Tombstone, token, 0, standing);

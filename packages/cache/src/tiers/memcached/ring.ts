@@ -57,6 +57,10 @@ export class RingTier implements SharedTier {
     return this.nodeOf(address).fill(address, lease, frame, ttlMs);
   }
 
+  replace(address: string, seen: Seen, frame: Buffer, ttlMs: number): Promise<boolean> {
+    return this.nodeOf(address).replace(address, seen, frame, ttlMs);
+  }
+
   release(address: string, lease: Lease, backoffMs: number): Promise<void> {
     return this.nodeOf(address).release(address, lease, backoffMs);
   }

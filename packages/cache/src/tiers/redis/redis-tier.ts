@@ -1,14 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { type Clock, withDeadline } from '@shardline/core';
 import type { RedisClient, RedisConnection } from '@shardline/core/redis';
-import {
-  encodeMarker,
-  encodePrefix,
-  FrameKind,
-  IDENTITY_BYTES,
-  TOKEN_BYTES,
-} from '../../entry/frame.js';
+import { encodeMarker, encodePrefix, FrameKind, IDENTITY_BYTES } from '../../entry/frame.js';
 import { lifeWith, standingFreshness } from '../../entry/standing-freshness.js';
+import { newToken } from '../../entry/token.js';
 import type { Lease, Seen, SharedTier, Tombstone } from '../tier.js';
 import { tierUnavailable } from '../tier-unavailable.js';
 import { ReadBatch } from './read-batch.js';
@@ -76,7 +71,7 @@ export class RedisTier implements SharedTier {
   }
 
   async lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined> {
-    const token = randomBytes(TOKEN_BYTES);
+    const token = newToken();
     const era = this.#era();
     const { bytes } = seen;
     if (bytes === undefined) {
@@ -100,17 +95,31 @@ export class RedisTier implements SharedTier {
   }
 
   async seize(address: string, leaseMs: number): Promise<Lease> {
-    const token = randomBytes(TOKEN_BYTES);
+    const token = newToken();
     const era = this.#era();
     const frame = encodeMarker(FrameKind.Lease, token, Date.now() + leaseMs);
     await this.#call(() => this.#client.set(address, frame, 'PX', leaseMs));
     return leaseOf(token, frame, era, false);
   }
 
-  async fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {
+  fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {
+    return this.#setIfSame(address, lease.mark as Buffer, frame, ttlMs);
+  }
+
+  async replace(address: string, seen: Seen, frame: Buffer, ttlMs: number): Promise<boolean> {
+    const { bytes } = seen;
+    if (bytes === undefined) return false;
+    return this.#setIfSame(address, bytes.subarray(0, IDENTITY_BYTES), frame, ttlMs);
+  }
+
+  async #setIfSame(
+    address: string,
+    expected: Buffer,
+    frame: Buffer,
+    ttlMs: number,
+  ): Promise<boolean> {
     const lifeMs = `${Math.max(1, Math.round(ttlMs))}`;
-    const args = [lease.mark as Buffer, frame, lifeMs];
-    return (await this.#script(compareAndSet, address, args)) === 1;
+    return (await this.#script(compareAndSet, address, [expected, frame, lifeMs])) === 1;
   }
 
   async release(address: string, lease: Lease, backoffMs: number): Promise<void> {
@@ -139,7 +148,7 @@ export class RedisTier implements SharedTier {
 
   #invalidateOne(address: string, tombstone: Tombstone | undefined): Promise<unknown> {
     if (tombstone === undefined) return this.#client.unlink(address);
-    const token = randomBytes(TOKEN_BYTES);
+    const token = newToken();
     const { freshness } = tombstone;
     const ttlMs = Math.max(1, tombstone.ttlMs);
     const standing = { freshness, untilMs: Date.now() + ttlMs };

@@ -1,0 +1,174 @@
+import { withDeadline } from '@shardline/core';
+import { encodeFrame, FrameKind, type StampPair } from '../entry/frame.js';
+import { newToken } from '../entry/token.js';
+import type { InvalidationReport, Invalidator } from '../invalidate/invalidator.js';
+import { tagStamp } from '../invalidate/tag-stamp.js';
+import type { Found } from '../read/found.js';
+import { ERA_STAMP } from '../read/lease.js';
+import { type Level, type Look, lookAt } from '../read/level.js';
+import { pack } from '../read/pack.js';
+import type { NamespaceRuntime } from '../runtime.js';
+import type { Lease } from '../tiers/tier.js';
+import { abandonWrites, settleWrite, staleKeys, type WriteOptions, writeOf } from './write.js';
+
+/**
+ * `update`: a change of the source by the caller's own work, and what it returns put into the cache.
+ *
+ *     look at the nearest tier -> [work] -> invalidate the tiers below
+ *                              -> replace there exactly what was seen -> bus -> own L1
+ *
+ * What was there may be shown until the work is done: nothing of it is acknowledged yet. It is replaced only if it is
+ * still the very thing that was seen *before* the work began. Two writers of one row commit one after the other, and
+ * each changes the tier before it is acknowledged; so if somebody's change was later than ours, either it finds ours
+ * in the place of what it saw and invalidates, or ours finds its and invalidates. A load that began before is under
+ * a lease, which is gone when what was seen was from before it, and is what is replaced when it was not.
+ *
+ * Nothing is no such thing: it may have been filled, invalidated and have become nothing again in between. Where nothing
+ * was seen it is leased, so that readers wait for this value instead of loading it.
+ */
+interface Place {
+  readonly level: Level;
+  readonly look: Look;
+  /** Held where nothing was seen. */
+  readonly lease: Lease | undefined;
+}
+
+/** Options of one update. */
+export interface UpdateOptions extends WriteOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Longest run of the work. */
+  readonly timeoutMs?: number | undefined;
+}
+
+type Work<Value> = (context: { readonly signal: AbortSignal }) => Promise<Value> | Value;
+
+/** Runs a change of the source and stores what it returns in place of what was cached before it. */
+export async function updateValue<Value>(
+  runtime: NamespaceRuntime,
+  invalidator: Invalidator,
+  key: string,
+  work: Work<Value>,
+  options: UpdateOptions,
+): Promise<{ readonly value: Value; readonly report: InvalidationReport }> {
+  const { policy, memory } = runtime;
+  const watch = memory.watches.begin(key);
+  try {
+    const place = await placeOf(runtime, key, options.tags ?? []);
+    const value = await change(runtime, invalidator, key, work, options);
+    // Tags that only the value tells were not among the stamps taken before: the next reader loads it.
+    if (value === undefined || policy.tags !== undefined) {
+      return { value, report: await invalidator.run([staleKeys(runtime, [key])]) };
+    }
+    const write = writeOf(runtime, key, value, options);
+    const store = () => storeAt(runtime, key, place, write);
+    const settled = { watch, write, store, mayRemember: () => true };
+    return { value, report: await settleWrite(runtime, invalidator, settled) };
+  } finally {
+    memory.watches.end(watch);
+  }
+}
+
+async function change<Value>(
+  runtime: NamespaceRuntime,
+  invalidator: Invalidator,
+  key: string,
+  work: Work<Value>,
+  { signal, timeoutMs }: UpdateOptions,
+): Promise<Value> {
+  const { policy, clock } = runtime;
+  const doing = `Updating '${policy.name}:${key}'`;
+  try {
+    const limits = { timeoutMs: timeoutMs ?? policy.loadTimeoutMs, clock, signal, doing };
+    return await withDeadline(limits, async (stop) => work({ signal: stop }));
+  } catch (error) {
+    await abandonWrites(runtime, invalidator, [key]);
+    throw error;
+  }
+}
+
+/** What stands in the nearest tier before the work; undefined if it cannot be asked, or has no such tier. */
+async function placeOf(
+  runtime: NamespaceRuntime,
+  key: string,
+  tags: readonly string[],
+): Promise<Place | undefined> {
+  const { policy, clock, counters, addresses } = runtime;
+  const [level] = runtime.levels;
+  if (level === undefined) return undefined;
+  const address = addresses.value(key);
+  try {
+    const look = await lookAt(level, {
+      address,
+      required: [...policy.template.stampsOf(key), ...tags.map(tagStamp)],
+      // An older stamp makes the entry look older than it is, and nothing worse.
+      mustAsk: false,
+      wallMs: () => clock.now(),
+      monotonicMs: () => clock.monotonicMs(),
+      counters,
+    });
+    if (look.seen.bytes !== undefined) return { level, look, lease: undefined };
+    const lease = await level.tier.lease(address, look.seen, policy.leaseMs);
+    return lease === undefined ? undefined : { level, look, lease };
+  } catch {
+    // The whole key is invalidated after the work, with what could not be reached queued.
+    return undefined;
+  }
+}
+
+/** Invalidates the tiers below and replaces what was seen in the nearest; false if that is not to be. */
+async function storeAt(
+  runtime: NamespaceRuntime,
+  key: string,
+  place: Place | undefined,
+  write: Found,
+): Promise<boolean> {
+  const { levels, addresses, policy, tombstoneMs } = runtime;
+  if (levels.length === 0) return true;
+  const frame = place && (await frameFor(runtime, place, write));
+  if (place === undefined || frame === undefined) return false;
+  const address = addresses.value(key);
+  const { freshness } = policy;
+  const tombstone = freshness === undefined ? undefined : { freshness, ttlMs: tombstoneMs };
+  const lifeMs = write.ttlMs + policy.staleMs;
+  const { level, look, lease } = place;
+  try {
+    // First, as ever: what is in the nearest tier may vanish, and the next reader would find the old value below.
+    for (const below of levels.slice(1).toReversed()) {
+      await below.tier.invalidate([address], tombstone);
+    }
+    return lease === undefined
+      ? await level.tier.replace(address, look.seen, frame, lifeMs)
+      : await level.tier.fill(address, lease, frame, lifeMs);
+  } catch {
+    return false;
+  }
+}
+
+async function frameFor(
+  { counters, reader }: NamespaceRuntime,
+  { level, look, lease }: Place,
+  write: Found,
+): Promise<Buffer | undefined> {
+  const packed = await pack(reader.parts, write);
+  if (packed === undefined) return undefined;
+  if (packed.body.length > level.maxValueBytes) {
+    counters.oversizedValues += 1;
+    return undefined;
+  }
+  const { era } = look.seen;
+  const stamps: StampPair[] = era === '' ? [] : [{ name: ERA_STAMP, value: era }];
+  for (const [name, value] of look.required.byName) stamps.push({ name, value });
+  const bytes = encodeFrame(lease?.token ?? newToken(), {
+    kind: FrameKind.Value,
+    ...packed,
+    storedAtMs: write.storedAtMs,
+    ttlMs: write.ttlMs,
+    staleMs: write.staleMs,
+    loadMs: write.loadMs,
+    freshness: write.freshness,
+    stamps,
+  });
+  if (bytes.length <= level.tier.maxFrameBytes) return bytes;
+  counters.oversizedValues += 1;
+  return undefined;
+}

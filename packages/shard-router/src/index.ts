@@ -37,7 +37,7 @@ export type {
 } from './route/explain-statement.js';
 export type { PlacementRule } from './route/place-statement.js';
 export { Router, type RouterHealth, type TablePlacement } from './router.js';
-export type { CallOptions } from './router-core.js';
+export type { CallOptions, StatementOptions } from './router-core.js';
 export type { KeyspaceOptions, RouterOptions, ShardLocation } from './router-options.js';
 export type { Aggregate, OrderTerm, ScatterOptions } from './scatter/options.js';
 export type { ScatterRows, ShardFailure } from './scatter/scatter.js';

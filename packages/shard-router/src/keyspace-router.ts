@@ -15,7 +15,14 @@ import {
   type RouteDecision,
 } from './route/decide.js';
 import { SlotGate } from './route/slot-gate.js';
-import { type Attempt, type CallOptions, done, MOVED, type RouterCore } from './router-core.js';
+import {
+  type Attempt,
+  type CallOptions,
+  done,
+  MOVED,
+  type RouterCore,
+  type StatementOptions,
+} from './router-core.js';
 import { fillScatterOptions, type ScatterOptions } from './scatter/options.js';
 import { isRerunnable } from './scatter/rewrite.js';
 import { ScatterRows } from './scatter/scatter.js';
@@ -32,7 +39,7 @@ import { type CopyOptions, type CopyReport, copyRows } from './write/copy-from.j
 import { type InsertOptions, insertRows } from './write/insert-many.js';
 
 /** What `byKeys` needs to know beside the statement. */
-export interface ByKeysOptions extends CallOptions {
+export interface ByKeysOptions extends StatementOptions {
   /** The column of the result that holds the key. */
   readonly keyColumn: string;
   /** Parameters from `$2` on; `$1` is the array of keys. */
@@ -121,13 +128,14 @@ export class KeyspaceRouter {
     key: ShardKey,
     text: string,
     values: readonly unknown[] = [],
-    options: CallOptions = {},
+    options: StatementOptions = {},
   ): Promise<pg.QueryResult<Row>> {
     const slot = this.keyspace.slotOf(key);
     checkTransaction(this.#core, this.#topology.ownerOf(slot), this.name);
     const slots = [slot];
     const outcome = await this.#core.onSlots(this, slots, this.#call(options), async (route) => {
-      const statement = { text, values: values as unknown[], signal: options.signal };
+      const { name, signal } = options;
+      const statement = { name, text, values: values as unknown[], signal };
       const result = await route.shard.pool.query<Row>(statement as pg.QueryConfig);
       if (isGuardedWrite(result) || (await this.#core.isVerified(this.name, route, slots))) {
         return done(result);
@@ -290,6 +298,7 @@ export class KeyspaceRouter {
     return this.#core.onSlots(this, slots, call, async (route) => {
       const keys = group.keys.map((key) => (typeof key === 'bigint' ? String(key) : key));
       const statement = {
+        name: options.name,
         text,
         values: [keys, ...(options.params ?? [])],
         signal: options.signal,

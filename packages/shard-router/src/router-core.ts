@@ -22,6 +22,15 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What one statement is given beside its text and values. */
+export interface StatementOptions extends CallOptions {
+  /**
+   * Names a prepared statement, as `name` of a `pg.QueryConfig` does: each connection parses and plans the text once.
+   * One name stands for one text. @default parsed each time
+   */
+  readonly name?: string | undefined;
+}
+
 /** Where an attempt runs. */
 export interface Route {
   readonly shard: Shard;

@@ -54,6 +54,7 @@ const cachePolicy = v.looseObject({
   ttl: durationOption({ min: '1ms', max: '3650d' }),
   tiers: v.optional(tiers),
   partition: v.optional(name),
+  afterWrite: v.optional(v.picklist(['fill', 'invalidate'], "must be 'fill' or 'invalidate'")),
 });
 
 /** What of an entity's cache policy goes to the cache as it is; anything else is no option. */
@@ -306,7 +307,7 @@ function placementFaults({ entities, keyspaces, shards }: Shape, entity: string)
 function cacheFaults(config: Shape, entity: string): Fault[] {
   const { cache } = config.entities[entity] as ResolvedEntity;
   if (cache === undefined) return [];
-  const known = ['ttl', 'tiers', ...HANDED_THROUGH];
+  const known = ['ttl', 'tiers', 'afterWrite', ...HANDED_THROUGH];
   const unknown = Object.keys(cache).filter((option) => !known.includes(option));
   return [
     ...unknown.map((option) => {

@@ -51,6 +51,13 @@ export interface EntityCachePolicy
   readonly ttl: Duration;
   /** Tiers from the nearest on. @default ['l1', 'l2'] */
   readonly tiers?: readonly ('l1' | 'l2' | 'l3')[];
+  /**
+   * What a write does with the cached row: `'fill'` puts the row as stored in its place, so that the next reader finds
+   * it; `'invalidate'` only takes the old one away, for rows that are written more often than read.
+   *
+   * @default 'fill'
+   */
+  readonly afterWrite?: 'fill' | 'invalidate';
 }
 
 /** How many requests a subject of one tier may make. */

@@ -20,6 +20,7 @@ import {
   ShardedSource,
   UnshardedSource,
 } from './entity/entity-source.js';
+import { PreparedTexts } from './entity/prepared-texts.js';
 import { RecentWrites } from './entity/recent-writes.js';
 import type { CachedRow } from './entity/row-loader.js';
 import { TableEntity } from './entity/table-entity.js';
@@ -72,6 +73,7 @@ export class OpenedLayer implements DataLayer {
   readonly #builders: QueryBuilders;
   readonly #outbox: Outbox | undefined;
   readonly #cached: readonly string[];
+  readonly #prepared: PreparedTexts;
   #closing: Promise<CloseReport> | undefined;
   #isClosed = false;
 
@@ -100,6 +102,7 @@ export class OpenedLayer implements DataLayer {
     });
     this.#transactions = new Transactions(this.#context);
     this.#builders = new QueryBuilders(this.#context);
+    this.#prepared = new PreparedTexts(config.pool.pgBouncer !== true);
     this.#cached = [
       ...Object.keys(config.entities).filter((name) => config.entities[name]?.cache !== undefined),
       ...Object.keys(config.namespaces),
@@ -244,7 +247,7 @@ export class OpenedLayer implements DataLayer {
   }
 
   #openOutbox(): Outbox | undefined {
-    const { cache, relayInterval, pools } = this.#parts;
+    const { cache, relayInterval, pools, clock } = this.#parts;
     if (cache === undefined || relayInterval === undefined) return undefined;
     return new Outbox({
       layer: this.name,
@@ -252,6 +255,7 @@ export class OpenedLayer implements DataLayer {
       cache,
       knows: (namespace) => this.#cached.includes(namespace),
       relayInterval,
+      clock,
     });
   }
 
@@ -270,6 +274,7 @@ export class OpenedLayer implements DataLayer {
       source: this.#sourceOf(name, definition),
       schema: schema as StandardSchemaV1<unknown, Record<string, unknown>> | undefined,
       cache: this.#namespaceOf(name, definition),
+      cachesWrites: definition.cache?.afterWrite !== 'invalidate',
       recentWrites,
       limits: new EntityLimits(name, entityLimiter, new Set(limited)),
       rules: cache && new RowRules(name, invalidates, (event, row) => cache.recordsOf(event, row)),
@@ -282,7 +287,7 @@ export class OpenedLayer implements DataLayer {
     { cache, id }: ResolvedEntity,
   ): CacheNamespace<CachedRow<Record<string, unknown>>> | undefined {
     if (cache === undefined) return undefined;
-    const { ttl, tiers = ['l1', 'l2'], ...policy } = cache;
+    const { ttl, tiers = ['l1', 'l2'], afterWrite: _ours, ...policy } = cache;
     return this.cache.namespace(name, {
       ...policy,
       ttl: `${ttl}ms`,
@@ -297,13 +302,14 @@ export class OpenedLayer implements DataLayer {
 
   #sourceOf(name: string, { keyspace, shard }: ResolvedEntity): EntitySource {
     const { router, pools, issuer } = this.#parts;
-    if (keyspace !== undefined) return new ShardedSource(router.keyspace(keyspace));
+    const prepared = this.#prepared;
+    if (keyspace !== undefined) return new ShardedSource(router.keyspace(keyspace), prepared);
     if (shard !== undefined)
-      return new UnshardedSource(shard, pools.get(shard) as ReplicaPool, name);
+      return new UnshardedSource(shard, pools.get(shard) as ReplicaPool, name, prepared);
     // Processes spread themselves over the shards, each at home on one.
     const names = [...pools.keys()];
     const home = names[Number.parseInt(issuer.slice(0, 8), 16) % names.length] as string;
-    return new ReferenceSource(router, home, pools.get(home) as ReplicaPool, name);
+    return new ReferenceSource(router, home, pools.get(home) as ReplicaPool, name, prepared);
   }
 
   #absent(what: string, remedy: string): never {

@@ -10,7 +10,8 @@ import type { ScenarioContext } from '../../scenario.js';
 import { zipfSampler } from '../../workload/popularity.js';
 import { seededRandom } from '../../workload/random.js';
 
-const ACCOUNTS = 20_000;
+/** How many accounts there are. */
+export const ACCOUNTS = 20_000;
 /** What both may hold in memory: half of the accounts. */
 const IN_MEMORY = 10_000;
 

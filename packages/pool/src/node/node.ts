@@ -71,6 +71,7 @@ export class Node {
       }),
       timeoutMs: shared.monitorTimeoutMs,
       clock,
+      mayPrepare: !settings.isBehindPgBouncer,
       onStandbyPushed: (inHotStandby) => events.standbyPushed(inHotStandby),
       onLost: () => events.watchLost(),
     });

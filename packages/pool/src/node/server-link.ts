@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import type { Clock } from '@shardline/core';
+import type pg from 'pg';
 import { poolError } from '../errors.js';
 import type { ProbeResult } from '../topology/node-state.js';
 import { type ProbeRow, probeSql, readProbe } from '../topology/probe.js';
@@ -17,17 +19,29 @@ export interface ServerLinkOptions {
   readonly dialer: Dialer;
   readonly timeoutMs: number;
   readonly clock: Clock;
+  /** Prepared statements stay on a connection: no pooler hands out another each time. */
+  readonly mayPrepare: boolean;
   readonly onStandbyPushed: (inHotStandby: boolean) => void;
   /** The connection broke by itself: the server may have restarted, and be behind where it was. */
   readonly onLost: () => void;
 }
 
-type SendArguments = [
-  connection: Connection,
-  text: string,
-  timeoutMs: number,
-  values?: readonly unknown[],
-];
+interface Statement {
+  /** Of a prepared statement. */
+  readonly name?: string | undefined;
+  readonly text: string;
+  readonly values?: readonly unknown[] | undefined;
+}
+
+type SendArguments = [connection: Connection, statement: Statement, timeoutMs: number];
+
+/**
+ * The probe is parsed and planned once per connection: most of what it costs, and after each write of a session one is
+ * asked. Its name is made of its text, since behind a pooler another process may have prepared it here before.
+ */
+const probeName = `shardline_probe_${createHash('sha256').update(probeSql).digest('hex').slice(0, 16)}`;
+/** There is no such prepared statement, or it is there already: a pooler stands in between and nobody has said so. */
+const NAME_REFUSED = new Set(['26000', '42P05']);
 
 /** One server's watching connection. */
 export class ServerLink {
@@ -38,9 +52,11 @@ export class ServerLink {
   #next: Promise<ProbeResult> | undefined;
   #tail: Promise<void> = Promise.resolve();
   readonly #stopping = new AbortController();
+  #mayPrepare: boolean;
 
   constructor(options: ServerLinkOptions) {
     this.#options = options;
+    this.#mayPrepare = options.mayPrepare;
   }
 
   /** What the server says when asked now or later; never an answer to an earlier question. */
@@ -68,7 +84,7 @@ export class ServerLink {
     values?: readonly unknown[],
   ): Promise<{ rows: readonly unknown[] }> {
     const connection = await this.#connected();
-    return await this.#run<unknown>(connection, text, timeoutMs, values);
+    return await this.#run<unknown>(connection, { text, values }, timeoutMs);
   }
 
   /** Closes the connection and opens no other. */
@@ -79,10 +95,22 @@ export class ServerLink {
 
   async #ask(): Promise<ProbeResult> {
     const connection = await this.#connected();
-    const { rows } = await this.#run<ProbeRow>(connection, probeSql, this.#options.timeoutMs);
+    const { rows } = await this.#askOn(connection);
     const [row] = rows;
     if (row === undefined) throw new Error(`${connection.node} answered a probe with nothing.`);
     return readProbe(row);
+  }
+
+  async #askOn(connection: Connection): Promise<{ rows: ProbeRow[] }> {
+    const { timeoutMs } = this.#options;
+    if (!this.#mayPrepare) return this.#run(connection, { text: probeSql }, timeoutMs);
+    try {
+      return await this.#run(connection, { name: probeName, text: probeSql }, timeoutMs);
+    } catch (error) {
+      if (!NAME_REFUSED.has((error as { code?: string }).code ?? '')) throw error;
+      this.#mayPrepare = false;
+      return this.#run(connection, { text: probeSql }, timeoutMs);
+    }
   }
 
   /** One statement after another: the driver will not take a second while one is under way. */
@@ -95,9 +123,8 @@ export class ServerLink {
 
   #send<Row>(
     connection: Connection,
-    text: string,
+    { name, text, values }: Statement,
     timeoutMs: number,
-    values?: readonly unknown[],
   ): Promise<{ rows: Row[] }> {
     return new Promise((resolve, reject) => {
       const timer = this.#options.clock.schedule(timeoutMs, () => {
@@ -114,7 +141,8 @@ export class ServerLink {
         if (error) reject(error);
         else resolve(result);
       };
-      connection.client.query(text, values === undefined ? undefined : [...values], onAnswer);
+      const config = { name, text, values: values === undefined ? undefined : [...values] };
+      connection.client.query(config as pg.QueryConfig, onAnswer as never);
     });
   }
 

@@ -9,6 +9,7 @@ import type {
 import type pg from 'pg';
 import { layerError } from '../errors.js';
 import type { Key } from './entity.js';
+import type { PreparedTexts } from './prepared-texts.js';
 import type { Columns } from './statements.js';
 
 /** What a call may be given up by. */
@@ -59,9 +60,11 @@ export class ShardedSource implements EntitySource {
   readonly kind = 'sharded';
   readonly keyspace: string;
   readonly router: KeyspaceRouter;
+  readonly #prepared: PreparedTexts;
 
-  constructor(router: KeyspaceRouter) {
+  constructor(router: KeyspaceRouter, prepared: PreparedTexts) {
     this.router = router;
+    this.#prepared = prepared;
     this.keyspace = router.name;
   }
 
@@ -82,11 +85,14 @@ export class ShardedSource implements EntitySource {
     keyColumn: string,
     call: SourceCall,
   ): Promise<Columns[]> {
-    const rows = await this.router.byKeys<Columns>(keys as readonly ShardKey[], text, {
-      keyColumn,
-      params,
-      ...call,
-    });
+    const rows = await this.#prepared.run(text, (name) =>
+      this.router.byKeys<Columns>(keys as readonly ShardKey[], text, {
+        keyColumn,
+        params,
+        name,
+        ...call,
+      }),
+    );
     // Several names may share a key, whose rows then come with each of them.
     return rows.length === 1 ? (rows[0] as Columns[]) : [...new Set(rows.flat())];
   }
@@ -96,7 +102,9 @@ export class ShardedSource implements EntitySource {
   }
 
   write(key: Key, text: string, values: readonly unknown[], call: SourceCall) {
-    return this.router.query(key as ShardKey, text, values, call);
+    return this.#prepared.run(text, (name) =>
+      this.router.query(key as ShardKey, text, values, { name, ...call }),
+    );
   }
 
   scatter<Row extends object>(text: string, values: readonly unknown[], options: ScatterOptions) {
@@ -104,15 +112,16 @@ export class ShardedSource implements EntitySource {
   }
 }
 
-/** Rows that are all on one shard. */
-export class UnshardedSource implements EntitySource {
-  readonly kind = 'unsharded';
+/** Rows that are read from one shard's pool, whatever the key. */
+abstract class OneShardSource implements EntitySource {
+  abstract readonly kind: 'unsharded' | 'reference';
   readonly keyspace = undefined;
 
   constructor(
-    private readonly shard: string,
-    private readonly pool: ReplicaPool,
-    private readonly entity: string,
+    protected readonly shard: string,
+    protected readonly pool: ReplicaPool,
+    protected readonly entity: string,
+    protected readonly prepared: PreparedTexts,
   ) {}
 
   canonical(key: Key): string {
@@ -130,15 +139,33 @@ export class UnshardedSource implements EntitySource {
     _keyColumn: string,
     call: SourceCall,
   ): Promise<Columns[]> {
-    return (await queryPool(this.pool, text, [keys.map(plain), ...params], call)).rows;
+    return (await this.runPrepared(text, [keys.map(plain), ...params], call)).rows;
   }
 
   query(_key: Key, text: string, values: readonly unknown[], call: SourceCall) {
-    return queryPool(this.pool, text, values, call);
+    return queryPool(this.pool, { text, values }, call);
   }
 
+  abstract write(
+    key: Key,
+    text: string,
+    values: readonly unknown[],
+    call: SourceCall,
+  ): Promise<pg.QueryResult>;
+
+  abstract scatter<Row extends object>(): ScatterRows<Row>;
+
+  protected runPrepared(text: string, values: readonly unknown[], call: SourceCall) {
+    return this.prepared.run(text, (name) => queryPool(this.pool, { name, text, values }, call));
+  }
+}
+
+/** Rows that are all on one shard. */
+export class UnshardedSource extends OneShardSource {
+  readonly kind = 'unsharded';
+
   write(_key: Key, text: string, values: readonly unknown[], call: SourceCall) {
-    return queryPool(this.pool, text, values, call);
+    return this.runPrepared(text, values, call);
   }
 
   scatter<Row extends object>(): ScatterRows<Row> {
@@ -147,41 +174,23 @@ export class UnshardedSource implements EntitySource {
 }
 
 /** Rows that every shard has. Each process reads them from one shard, so that positions can be compared. */
-export class ReferenceSource implements EntitySource {
+export class ReferenceSource extends OneShardSource {
   readonly kind = 'reference';
-  readonly keyspace = undefined;
+  readonly #router: Router;
 
   constructor(
-    private readonly router: Router,
-    private readonly home: string,
-    private readonly pool: ReplicaPool,
-    private readonly entity: string,
-  ) {}
-
-  canonical(key: Key): string {
-    return String(key);
-  }
-
-  shardOf(): string {
-    return this.home;
-  }
-
-  async read(
-    keys: readonly Key[],
-    text: string,
-    params: readonly unknown[],
-    _keyColumn: string,
-    call: SourceCall,
-  ): Promise<Columns[]> {
-    return (await queryPool(this.pool, text, [keys.map(plain), ...params], call)).rows;
-  }
-
-  query(_key: Key, text: string, values: readonly unknown[], call: SourceCall) {
-    return queryPool(this.pool, text, values, call);
+    router: Router,
+    home: string,
+    pool: ReplicaPool,
+    entity: string,
+    prepared: PreparedTexts,
+  ) {
+    super(home, pool, entity, prepared);
+    this.#router = router;
   }
 
   write(_key: Key, text: string, values: readonly unknown[]) {
-    return this.router.reference.write(text, values);
+    return this.#router.reference.write(text, values);
   }
 
   scatter<Row extends object>(): ScatterRows<Row> {
@@ -191,11 +200,14 @@ export class ReferenceSource implements EntitySource {
 
 function queryPool(
   pool: ReplicaPool,
-  text: string,
-  values: readonly unknown[],
+  statement: {
+    readonly name?: string | undefined;
+    readonly text: string;
+    readonly values: readonly unknown[];
+  },
   { signal }: SourceCall,
 ): Promise<pg.QueryResult> {
-  return pool.query({ text, values: values as unknown[], signal } as pg.QueryConfig);
+  return pool.query({ ...statement, values: [...statement.values], signal } as pg.QueryConfig);
 }
 
 function onOneShard(entity: string, why: string) {

@@ -1,5 +1,6 @@
-import type { InvalidationRecord } from '@shardline/cache';
+import type { InvalidationRecord, InvalidationReport } from '@shardline/cache';
 import { isShardlineError } from '@shardline/core';
+import type { OutboxEntry } from '../invalidation/invalidations.js';
 import type { RowRules } from '../invalidation/row-rules.js';
 import type { LayerContext } from '../layer-context.js';
 import type { OpenSession } from '../session/open-session.js';
@@ -8,13 +9,17 @@ import type { Transactions } from '../transaction/transactions.js';
 import type { Key } from './entity.js';
 import type { EntitySource } from './entity-source.js';
 import type { EntityNames } from './names.js';
+import type { RowFill, Written } from './row-fill.js';
+import type { CachedRow } from './row-loader.js';
 import {
   type Columns,
   insertAll,
   OUTBOX_COLUMN,
+  POSITION_COLUMN,
   type RowName,
   type Statement,
   withOutbox,
+  withPosition,
 } from './statements.js';
 
 /** What writes of an entity need. */
@@ -25,6 +30,17 @@ export interface EntityWritesParts {
   readonly rules: RowRules | undefined;
   readonly transactions: Transactions;
   readonly isCached: boolean;
+  /** Caches the rows that writes return; undefined if they are only invalidated. */
+  readonly fill: RowFill<object> | undefined;
+}
+
+/** What a write leaves: the row that it returns, or none. */
+export type Deed = 'store' | 'remove';
+
+/** A row that was cached by its write, and whether the old one is gone everywhere. */
+interface FilledKey {
+  readonly cacheKey: string;
+  readonly report: InvalidationReport;
 }
 
 /** Errors after which a write may have been done all the same. */
@@ -37,7 +53,8 @@ const MAX_PLACEMENTS = 20;
 /**
  * Writes of one entity. Each is one statement where it can be: the change and, with an outbox, the row that
  * says what the change has made stale. Where that is only known from the row as stored, the two are a
- * transaction. After the commit everything stale is invalidated, and only then does the write return.
+ * transaction. After the commit the row as stored takes the place of the cached one (`row-fill.ts`), everything else
+ * that is stale is invalidated, and only then does the write return.
  */
 export class EntityWrites {
   readonly #parts: EntityWritesParts;
@@ -48,6 +65,7 @@ export class EntityWrites {
 
   /** @param known columns of the row that are known before it is stored. */
   async write(
+    deed: Deed,
     name: RowName,
     statement: Statement,
     known: Columns,
@@ -60,7 +78,7 @@ export class EntityWrites {
     if (context.parts.writesOutbox && !isPlain && source.keyspace !== undefined) {
       return this.#inTransactionOfItsOwn(source.keyspace, name, statement, signal);
     }
-    return this.#alone(name, statement, known, signal);
+    return this.#alone(deed, name, statement, known, signal);
   }
 
   /** Inserts rows of the same columns, by shard. */
@@ -81,35 +99,45 @@ export class EntityWrites {
   }
 
   async #alone(
+    deed: Deed,
     name: RowName,
     statement: Statement,
     known: Columns,
     signal: AbortSignal | undefined,
   ): Promise<Columns | undefined> {
-    const { context, source } = this.#parts;
+    const { context, fill } = this.#parts;
     const before = this.#recordsOf([known]);
     const usesOutbox = context.parts.writesOutbox && before.length > 0;
-    const { text, values } = usesOutbox
+    const whole = usesOutbox
       ? withOutbox(statement, context.parts.name, JSON.stringify(before))
       : statement;
     const session = context.sessionOrNew();
-    const { rows, shard } = await this.#run(session, name, text, values, before, signal);
-    const [stored] = rows;
-    const entry = takeOutboxId(stored, shard);
-    const records = stored === undefined ? before : [...before, ...this.#recordsOf([stored])];
-    await this.#afterWrite(records, entry === undefined ? [] : [entry]);
-    this.#noteWritten(session, [stored ?? known], shard ?? source.shardOf(name.key as Key));
-    return stored;
+    const cacheKey = deed === 'store' ? fill?.keyOf(name) : undefined;
+    if (fill === undefined || cacheKey === undefined) {
+      const written = await this.#run(session, name, whole, before, signal);
+      await this.#afterWrite(this.#recordsAfter(before, written), entriesOf(written));
+      this.#noteWritten(session, name, written.stored ?? known, written.shard);
+      return written.stored;
+    }
+    const write = () => this.#run(session, name, withPosition(whole), before, signal);
+    const { written, entry, report, failure } = await fill.run(cacheKey, session, write);
+    const isOther = (record: InvalidationRecord) => !this.#isOf(record, cacheKey);
+    const others = this.#recordsAfter(before, written).filter(isOther);
+    await this.#afterWrite(others, entriesOf(written), { cacheKey, report });
+    if (failure !== undefined) throw failure;
+    if (entry === undefined)
+      this.#noteWritten(session, name, written.stored ?? known, written.shard);
+    else this.#noteSeen(session, cacheKey, entry);
+    return written.stored;
   }
 
   async #run(
     session: OpenSession,
     name: RowName,
-    text: string,
-    values: readonly unknown[],
+    { text, values }: Statement,
     records: readonly InvalidationRecord[],
     signal: AbortSignal | undefined,
-  ): Promise<{ rows: Columns[]; shard: string | undefined }> {
+  ): Promise<Written> {
     const { context, source, names } = this.#parts;
     const epoch = context.epoch();
     const doing = `Writing '${names.table.entity}'`;
@@ -118,7 +146,7 @@ export class EntityWrites {
         context.call(doing, (call) => source.write(name.key as Key, text, values, call), signal),
       );
       const isCertain = context.epoch() === epoch;
-      return { rows, shard: isCertain ? source.shardOf(name.key as Key) : undefined };
+      return writtenOf(rows[0], isCertain ? source.shardOf(name.key as Key) : undefined);
     } catch (error) {
       await this.#onFailure(error, records);
       throw error;
@@ -215,19 +243,39 @@ export class EntityWrites {
     const records = this.#recordsOf(rows);
     const session = context.sessionOrNew();
     const name = names.ofInsert(rows[0] as Columns);
-    const { text, values } = statement;
-    const { shard } = await this.#run(session, name, text, values, records, signal);
+    const { shard } = await this.#run(session, name, statement, records, signal);
     await this.#afterWrite(records, []);
-    this.#noteWritten(session, rows, shard ?? source.shardOf(name.key as Key));
+    this.#noteAllWritten(session, rows, shard ?? source.shardOf(name.key as Key));
   }
 
   async #afterWrite(
     records: readonly InvalidationRecord[],
-    entries: readonly { shard: string; id: string }[],
+    entries: readonly OutboxEntry[],
+    filled?: FilledKey,
   ): Promise<void> {
-    if (records.length === 0) return;
+    if (records.length === 0 && filled === undefined) return;
     const { invalidations } = this.#parts.context.parts;
-    await invalidations?.afterWrite(distinct(records), entries);
+    await invalidations?.afterWrite(records, entries, filled && this.#named(filled));
+  }
+
+  #named({ cacheKey, report }: FilledKey) {
+    return { namespace: this.#parts.names.table.entity, key: cacheKey, report };
+  }
+
+  #isOf({ namespace, keys }: InvalidationRecord, cacheKey: string): boolean {
+    return (
+      namespace === this.#parts.names.table.entity && keys?.length === 1 && keys[0] === cacheKey
+    );
+  }
+
+  #recordsAfter(
+    before: readonly InvalidationRecord[],
+    { stored }: Written,
+  ): readonly InvalidationRecord[] {
+    const { rules } = this.#parts;
+    // The row itself is named in both; what rules say of it depends on all of its columns.
+    const saysMore = stored !== undefined && (before.length === 0 || rules?.isEmpty === false);
+    return saysMore ? distinct([...before, ...this.#recordsOf([stored])]) : before;
   }
 
   #note(transaction: OpenTransaction, rows: readonly Columns[]): void {
@@ -235,11 +283,28 @@ export class EntityWrites {
     for (const hash of this.#hashesOf(rows)) transaction.wrote(hash);
   }
 
-  #noteWritten(session: OpenSession, rows: readonly Columns[], shard: string): void {
-    // A session that was made for this write alone remembers nothing for anybody.
-    if (this.#parts.isCached && this.#parts.context.session() === session) {
-      session.didTouch(this.#hashesOf(rows), shard);
-    }
+  #noteWritten(
+    session: OpenSession,
+    { key }: RowName,
+    row: Columns,
+    shard: string | undefined,
+  ): void {
+    this.#noteAllWritten(session, [row], shard ?? this.#parts.source.shardOf(key as Key));
+  }
+
+  #noteAllWritten(session: OpenSession, rows: readonly Columns[], shard: string): void {
+    if (this.#remembers(session)) session.didTouch(this.#hashesOf(rows), shard);
+  }
+
+  #noteSeen(session: OpenSession, cacheKey: string, entry: CachedRow<object>): void {
+    if (!this.#remembers(session)) return;
+    const { mark, systemIdentifier, snapshotXmax } = entry;
+    session.see(this.#parts.names.hash(cacheKey), mark, systemIdentifier, snapshotXmax);
+  }
+
+  /** A session that was made for this write alone remembers nothing for anybody. */
+  #remembers(session: OpenSession): boolean {
+    return this.#parts.isCached && this.#parts.context.session() === session;
   }
 
   #hashesOf(rows: readonly Columns[]): string[] {
@@ -251,7 +316,7 @@ export class EntityWrites {
   }
 
   /** The rows themselves and what else they make stale; of a row without its id, only the latter. */
-  #recordsOf(rows: readonly Columns[]): InvalidationRecord[] {
+  #recordsOf(rows: readonly Columns[]): readonly InvalidationRecord[] {
     const { names, rules, isCached } = this.#parts;
     const keys = rows
       .filter((row) => isCached && names.isNamed(row))
@@ -264,19 +329,34 @@ export class EntityWrites {
   }
 }
 
-function distinct(records: readonly InvalidationRecord[]): InvalidationRecord[] {
+function distinct(records: readonly InvalidationRecord[]): readonly InvalidationRecord[] {
+  if (records.length < 2) return records;
   return [...new Map(records.map((record) => [JSON.stringify(record), record])).values()];
 }
 
-/** Takes the outbox's column out of a row that was returned. */
-function takeOutboxId(
-  row: Columns | undefined,
-  shard: string | undefined,
-): { shard: string; id: string } | undefined {
-  const id = row?.[OUTBOX_COLUMN];
-  if (row === undefined || typeof id !== 'string') return undefined;
-  delete (row as Record<string, unknown>)[OUTBOX_COLUMN];
-  return shard === undefined ? undefined : { shard, id };
+/** Takes what is ours out of a row that was returned. */
+function writtenOf(row: Record<string, unknown> | undefined, shard: string | undefined): Written {
+  const outboxId = take(row, OUTBOX_COLUMN);
+  const position = take(row, POSITION_COLUMN);
+  const lsn = position === undefined ? undefined : lsnOf(position);
+  return { stored: row, shard, outboxId, lsn };
+}
+
+function take(row: Record<string, unknown> | undefined, column: string): string | undefined {
+  const value = row?.[column];
+  if (row === undefined || typeof value !== 'string') return undefined;
+  delete row[column];
+  return value;
+}
+
+/** From PostgreSQL's way of writing a position, two hexadecimal halves. */
+function lsnOf(text: string): bigint {
+  const [high = '0', low = '0'] = text.split('/');
+  return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`);
+}
+
+function entriesOf({ shard, outboxId }: Written): OutboxEntry[] {
+  return shard === undefined || outboxId === undefined ? [] : [{ shard, id: outboxId }];
 }
 
 function batchesOf(rows: readonly Columns[]): Columns[][] {

@@ -3,6 +3,8 @@ import { layerError } from '../errors.js';
 
 /** The column in which a statement gives back the row that it has left in the outbox. */
 export const OUTBOX_COLUMN = '~outbox';
+/** The column in which a write gives back how far the log had got while it held the row. */
+export const POSITION_COLUMN = '~position';
 
 /**
  * The statements of an entity, as text and values. Pure: the same call always makes the same text, so
@@ -110,6 +112,15 @@ export function withOutbox({ text, values }: Statement, layer: string, records: 
   const noted = `WITH noted AS (INSERT INTO shardline.outbox (layer, records) VALUES ($${first}, $${second}::jsonb) RETURNING id)`;
   const id = `(SELECT id::text FROM noted) AS ${quoteIdentifier(OUTBOX_COLUMN)}`;
   return { text: `${noted} ${text}, ${id}`, values: [...values, layer, records] };
+}
+
+/**
+ * The same write, which says besides where the log stood once it had the row to itself: whatever was committed of the
+ * row before is in what it returns, and whatever is committed later is behind that position.
+ */
+export function withPosition({ text, values }: Statement): Statement {
+  const position = `pg_catalog.pg_current_wal_insert_lsn()::text AS ${quoteIdentifier(POSITION_COLUMN)}`;
+  return { text: `${text}, ${position}`, values };
 }
 
 /** A table, with its schema where the name has exactly one dot, as the router reads it. */

@@ -14,6 +14,7 @@ import type { EntitySource } from './entity-source.js';
 import { EntityWrites } from './entity-writes.js';
 import { EntityNames } from './names.js';
 import type { RecentWrites } from './recent-writes.js';
+import { RowFill } from './row-fill.js';
 import { type CachedRow, RowLoader } from './row-loader.js';
 import { checkRow } from './row-schema.js';
 import { SourceReads } from './source-reads.js';
@@ -36,6 +37,8 @@ export interface TableEntityParts<Row extends object> {
   readonly source: EntitySource;
   readonly schema: StandardSchemaV1<unknown, Row> | undefined;
   readonly cache: CacheNamespace<CachedRow<Row>> | undefined;
+  /** Rows that are written are cached as they are stored, not only invalidated. */
+  readonly cachesWrites: boolean;
   readonly recentWrites: RecentWrites | undefined;
   readonly limits: EntityLimits;
   readonly rules: RowRules | undefined;
@@ -70,6 +73,10 @@ export class TableEntity<Row extends object> implements Entity<Row, Key, Key> {
       rules,
       transactions,
       isCached: cache !== undefined,
+      fill:
+        cache === undefined || !parts.cachesWrites
+          ? undefined
+          : new RowFill<Row>({ context, names, source, cache, check: (row) => this.#checked(row) }),
     });
     this.#cached = cache === undefined ? undefined : this.#cachedRows(cache);
   }
@@ -123,7 +130,9 @@ export class TableEntity<Row extends object> implements Entity<Row, Key, Key> {
     const name = this.#names.ofInsert(columns);
     await this.#limitWrite(name.key as Key);
     const statement = insertOne(this.#parts.table, columns);
-    const stored = await this.#admit(() => this.#writes.write(name, statement, columns, signal));
+    const stored = await this.#admit(() =>
+      this.#writes.write('store', name, statement, columns, signal),
+    );
     return this.#checked(stored as Columns);
   }
 
@@ -149,7 +158,9 @@ export class TableEntity<Row extends object> implements Entity<Row, Key, Key> {
     const statement = update(this.#parts.table, row, changes as Columns);
     await this.#limitWrite(row.key as Key);
     const known = { ...(changes as Columns), ...this.#columnsOf(row) };
-    const stored = await this.#admit(() => this.#writes.write(row, statement, known, signal));
+    const stored = await this.#admit(() =>
+      this.#writes.write('store', row, statement, known, signal),
+    );
     return stored === undefined ? undefined : this.#checked(stored);
   }
 
@@ -158,7 +169,9 @@ export class TableEntity<Row extends object> implements Entity<Row, Key, Key> {
     const statement = deleteOne(this.#parts.table, row);
     await this.#limitWrite(row.key as Key);
     const known = this.#columnsOf(row);
-    const stored = await this.#admit(() => this.#writes.write(row, statement, known, signal));
+    const stored = await this.#admit(() =>
+      this.#writes.write('remove', row, statement, known, signal),
+    );
     return stored === undefined ? undefined : this.#checked(stored);
   }
 

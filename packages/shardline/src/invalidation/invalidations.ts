@@ -9,6 +9,13 @@ export interface OutboxEntry {
   readonly id: string;
 }
 
+/** A row that was cached by its own write, and what became of the old one. */
+export interface FilledRow {
+  readonly namespace: string;
+  readonly key: string;
+  readonly report: InvalidationReport;
+}
+
 /** What invalidations need. */
 export interface InvalidationsParts {
   readonly cache: Cache;
@@ -34,10 +41,15 @@ export class Invalidations {
   async afterWrite(
     records: readonly InvalidationRecord[],
     entries: readonly OutboxEntry[],
+    filled?: FilledRow,
   ): Promise<InvalidationReport> {
-    const { cache, outbox } = this.#parts;
-    const report = await cache.apply(this.#marked(records));
-    if (report.acknowledged) {
+    const { cache, outbox, recentWrites } = this.#parts;
+    if (filled !== undefined) recentWrites.get(filled.namespace)?.wrote(filled.key, WRITTEN);
+    const report =
+      records.length === 0 && filled !== undefined
+        ? filled.report
+        : await cache.apply(this.#marked(records));
+    if (report.acknowledged && filled?.report.acknowledged !== false) {
       for (const { shard: at, id } of entries) outbox?.finished(at, id);
     }
     return report;

@@ -7,7 +7,7 @@ import {
   type OutboxSource,
   startOutboxRelay,
 } from '@shardline/cache';
-import type { Duration } from '@shardline/core';
+import type { Clock, Duration, ScheduledCall } from '@shardline/core';
 import type { ReplicaPool } from '@shardline/pool';
 import { layerError } from '../errors.js';
 import { WRITTEN } from '../freshness/freshness.js';
@@ -32,10 +32,15 @@ export interface OutboxOptions {
   /** Whether the cache of this process has a namespace. */
   readonly knows: (namespace: string) => boolean;
   readonly relayInterval: Duration;
+  readonly clock: Clock;
 }
 
 /** A row that is younger is still its writer's. */
 const YOURS_MS = 1000;
+/** Rows that were carried out are deleted together: a deletion for each write would double what a shard commits. */
+const DELETE_AFTER_MS = 50;
+/** So many are deleted at once, sooner than after that time. */
+const DELETE_AT_ONCE = 500;
 /** Rows for namespaces that this process does not have are another version's, which is given this long. */
 const STRANGERS_SECONDS = 3600;
 
@@ -52,7 +57,8 @@ export class Outbox {
   readonly #finished = new Map<string, string[]>();
   /** Deleting belongs to nobody's session or transaction, whoever has finished. */
   readonly #outside = AsyncLocalStorage.snapshot();
-  #deleting: Promise<void> | undefined;
+  readonly #deleting = new Set<Promise<void>>();
+  #deletion: ScheduledCall | undefined;
   #lastError: unknown;
 
   constructor(options: OutboxOptions) {
@@ -74,28 +80,34 @@ export class Outbox {
     return this.#lastError;
   }
 
-  /** A row was carried out by its writer: it is deleted soon, with others of this turn. */
+  /** A row was carried out by its writer: it is deleted soon, with others. */
   finished(shard: string, id: string): void {
-    const ids = this.#finished.get(shard);
-    if (ids === undefined) this.#finished.set(shard, [id]);
-    else ids.push(id);
-    this.#deleting ??= this.#outside(() => this.#deleteSoon());
+    const ids = this.#finished.get(shard) ?? [];
+    ids.push(id);
+    this.#finished.set(shard, ids);
+    this.#deletion ??= this.#options.clock.schedule(DELETE_AFTER_MS, () => this.#deleteFinished());
+    if (ids.length >= DELETE_AT_ONCE) this.#deleteFinished();
   }
 
   /** Ends the relays and deletes what was finished. */
   async close(): Promise<void> {
     await Promise.all(this.#relays.map((relay) => relay.close()));
-    await this.#deleting;
+    this.#deleteFinished();
+    await Promise.all(this.#deleting);
   }
 
-  async #deleteSoon(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
-    this.#deleting = undefined;
+  #deleteFinished(): void {
+    this.#deletion?.cancel();
+    this.#deletion = undefined;
     const finished = [...this.#finished];
     this.#finished.clear();
-    const deletions = finished.map(([shard, ids]) => this.#delete(shard, ids));
-    // What could not be deleted a relay carries out again, and deletes then.
-    await Promise.allSettled(deletions);
+    for (const [shard, ids] of finished) {
+      const deleting = this.#outside(() => this.#delete(shard, ids))
+        // What could not be deleted a relay carries out again, and deletes then.
+        .catch(() => {})
+        .finally(() => this.#deleting.delete(deleting));
+      this.#deleting.add(deleting);
+    }
   }
 
   async #delete(shard: string, ids: readonly string[]): Promise<void> {

@@ -7,6 +7,11 @@ export const cacheErrors = defineErrors({
     meaning: 'A cache key cannot be used: empty, too long, or with control characters.',
     remedy: 'Use 1 to 1024 bytes of text without control characters; hash what is longer.',
   },
+  CACHE_FRESHNESS_INVALID: {
+    retryable: false,
+    meaning: 'A freshness mark cannot be kept: empty, too long, or no text.',
+    remedy: 'Give 1 to 256 bytes of text that your loaders understand, or no mark at all.',
+  },
   CACHE_VALUE_INVALID: {
     retryable: false,
     meaning: 'A value cannot be kept in a cache: it is undefined or cannot be serialised.',

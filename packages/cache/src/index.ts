@@ -13,6 +13,7 @@ export type { EdgePurger, Fetch } from './edge/purger.js';
 export type { EdgeTarget } from './edge/surrogate-keys.js';
 export type { Codec } from './entry/codec.js';
 export type { CompressionName } from './entry/compression.js';
+export { FRESHEST } from './entry/standing-freshness.js';
 export { cacheErrors } from './errors.js';
 export type { CacheHealth } from './health.js';
 export type { InvalidationReport } from './invalidate/invalidator.js';

@@ -3,6 +3,7 @@ import type { Coherence } from './coherence.js';
 import type { Counters } from './counters.js';
 import { edgeHeaders, type HeaderFields } from './edge/headers.js';
 import { targetOfKey, targetOfStamp } from './edge/surrogate-keys.js';
+import { assertFreshness } from './entry/standing-freshness.js';
 import { cacheErrors } from './errors.js';
 import { commitScope } from './invalidate/after-commit.js';
 import type {
@@ -45,7 +46,10 @@ export interface SetOptions {
 
 /** Options of one invalidation. */
 export interface InvalidateOptions {
-  /** Handed to the loaders that read the key next: they must read nothing older. */
+  /**
+   * Handed to the loaders that read the key within the cache's `tombstoneTtl`: they must read nothing older. 1 to
+   * 256 bytes. Unlike marks of several invalidations come to the loaders as `FRESHEST`. @default the namespace's
+   */
   readonly freshness?: string | undefined;
 }
 
@@ -237,13 +241,14 @@ export class CacheNamespace<Value = unknown> {
   /**
    * Removes keys from every tier and every process. Within `cache.afterCommit` it waits for the commit.
    *
-   * @throws ShardlineError `CACHE_INVALIDATION_QUEUED` if a tier could not be reached and the namespace
+   * @throws ShardlineError `CACHE_KEY_INVALID`, `CACHE_FRESHNESS_INVALID`; `CACHE_INVALIDATION_QUEUED` if a tier could not be reached and the namespace
    * is strict; a bounded one reports it instead.
    */
-  invalidate(
+  async invalidate(
     key: CacheKey | readonly CacheKey[],
     options: InvalidateOptions = {},
   ): Promise<InvalidationReport> {
+    assertFreshness(this.name, options.freshness);
     const keys = (Array.isArray(key) ? key : [key]) as readonly CacheKey[];
     return this.#invalidate(
       keys.map((one) => this.#checked(one)),
@@ -371,12 +376,7 @@ export class CacheNamespace<Value = unknown> {
     freshness: string | undefined,
   ): Promise<InvalidationReport> {
     this.#counters.invalidations += keys.length + stamps.length;
-    const task: InvalidationTask = {
-      target: this.#runtime,
-      keys,
-      stamps,
-      freshness: freshness ?? this.#policy.freshness,
-    };
+    const task: InvalidationTask = { target: this.#runtime, keys, stamps, freshness };
     const scope = commitScope();
     if (scope === undefined) return this.#invalidator.run([task]);
     scope.tasks.push({ owner: this.#invalidator, task });

@@ -9,6 +9,7 @@ import {
 import * as v from 'valibot';
 import { type Codec, jsonCodec, msgpackCodec } from './entry/codec.js';
 import { type CompressionName, canCompress } from './entry/compression.js';
+import { freshnessFault } from './entry/standing-freshness.js';
 import { KeyTemplate } from './invalidate/key-template.js';
 import {
   type BehindPolicy,
@@ -26,8 +27,9 @@ export interface LoadContext {
   /** Fires at the hard deadline, and when nobody waits for the value any more. */
   readonly signal: AbortSignal;
   /**
-   * Opaque mark that the last invalidation left: the loader must read nothing older. Undefined if
-   * there is none. `shardline` puts the pool's position here.
+   * Mark that an invalidation left: the loader must read nothing older. `FRESHEST` if several left unlike ones, which
+   * nobody but the source can compare: then read from a server that has all that was acknowledged, such as the
+   * primary. Undefined if there is none.
    */
   readonly freshness: string | undefined;
 }
@@ -62,7 +64,7 @@ export interface NamespaceOptions<Value> {
    * Runs around every load, whoever gave the loader: to bring a load into a context of its own. @default none
    */
   readonly around?: (<T>(load: () => T) => T) | undefined;
-  /** The freshness mark of invalidations that give none. @default none */
+  /** The freshness mark of invalidations and writes that give none, 1 to 256 bytes. @default none */
   readonly freshness?: string | undefined;
   /** Writes a value to its source; needed by `write: 'through'` and `'behind'`. */
   readonly store?: Store<Value> | undefined;
@@ -241,7 +243,15 @@ const schema = v.strictObject({
   partition: v.optional(v.string()),
   load: v.optional(anyFunction),
   around: v.optional(anyFunction),
-  freshness: v.optional(v.string()),
+  freshness: v.optional(
+    v.pipe(
+      v.string(),
+      v.check(
+        (mark) => freshnessFault(mark) === undefined,
+        ({ input }) => freshnessFault(input) ?? '',
+      ),
+    ),
+  ),
   store: v.optional(anyFunction),
   write: v.optional(v.picklist(['aside', 'through', 'behind']), 'aside'),
   writeBehind: v.optional(behindSchema),

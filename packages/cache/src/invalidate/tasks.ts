@@ -1,3 +1,4 @@
+import { assertFreshness } from '../entry/standing-freshness.js';
 import { assertKey } from '../keys.js';
 import type { InvalidationTarget, InvalidationTask } from './invalidator.js';
 import type { KeyTemplate } from './key-template.js';
@@ -15,13 +16,12 @@ export function recordOf({ namespace, kind, text }: RuleHit): InvalidationRecord
 
 /** What a row asks of its namespace. */
 export function taskOf(
-  runtime: InvalidationTarget & {
-    readonly policy: { readonly template: KeyTemplate; readonly freshness: string | undefined };
-  },
+  runtime: InvalidationTarget & { readonly policy: { readonly template: KeyTemplate } },
   record: InvalidationRecord,
 ): InvalidationTask {
   const { template } = runtime.policy;
   for (const key of record.keys ?? []) assertKey(runtime.name, key);
+  assertFreshness(runtime.name, record.freshness);
   const patterns = record.patterns ?? [];
   return {
     target: runtime,
@@ -30,7 +30,7 @@ export function taskOf(
       ...(record.tags ?? []).map(tagStamp),
       ...patterns.map((pattern) => template.stampOfPattern(runtime.name, pattern)),
     ],
-    freshness: record.freshness ?? runtime.policy.freshness,
+    freshness: record.freshness,
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Counters } from '../counters.js';
-import { decodeFrame, type Frame, FrameKind } from '../entry/frame.js';
+import { decodeFrame, type Frame, FrameKind, type StandingFreshness } from '../entry/frame.js';
+import { stillStanding } from '../entry/standing-freshness.js';
 import type { CurrentStamps, TierStamps } from '../invalidate/tier-stamps.js';
 import type { Seen, SharedTier } from '../tiers/tier.js';
 import { ERA_STAMP, type Reading, readingOf } from './lease.js';
@@ -15,6 +16,8 @@ export interface Level {
 export interface Look {
   readonly seen: Seen;
   readonly reading: Reading;
+  /** How fresh a load behind this look must read, whatever carries the mark: a lease of another, too. */
+  readonly standing: StandingFreshness | undefined;
   /** The stamps that an entry made now must carry, as they stood before anything below was read. */
   readonly required: CurrentStamps;
   /** Since when the reading is known to be right, on the monotonic clock. */
@@ -59,13 +62,16 @@ export async function lookAt(level: Level, options: LookOptions): Promise<Look> 
   const own = frame === undefined ? NO_NAMES : ownTags(frame, required, options);
   const current =
     own.length === 0 ? required : await withTags(level, own, required, seen.era, options);
+  const nowMs = options.wallMs();
   const reading = readingOf(frame, {
-    nowMs: options.wallMs(),
+    nowMs,
     era: seen.era,
     currentStamps: current.byName,
     requiredStamps: options.required,
   });
-  return { seen, reading, required, goodAsOfMs: Math.min(startedAtMs, current.goodAsOfMs) };
+  const standing = stillStanding(frame?.standing, nowMs);
+  const goodAsOfMs = Math.min(startedAtMs, current.goodAsOfMs);
+  return { seen, reading, standing, required, goodAsOfMs };
 }
 
 const NO_NAMES: readonly string[] = [];

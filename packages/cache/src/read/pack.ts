@@ -61,7 +61,7 @@ export function unpack({ policy, counters }: ReaderParts, look: Look): Found | u
     staleMs: frame.staleMs,
     loadMs: frame.loadMs,
     tagNames: tagNamesOf(frame.stamps),
-    freshness: frame.freshness,
+    standing: look.standing,
     packed: frame,
   };
 }

@@ -46,7 +46,9 @@ export class Reader {
     const mayFill = policy.usesL1 && attempt.mayFill;
     // A look from before the attempt is answered for by the ticket from before that look.
     const ticket = mayFill ? (attempt.first?.ticket ?? memory.ticket(key)) : undefined;
-    const levels = this.parts.isBlocked(key) ? NO_LEVELS : this.parts.levels;
+    const isBlocked = this.parts.isBlocked(key);
+    if (isBlocked) attempt.learnFreshness(this.parts.pendingFreshness(key));
+    const levels = isBlocked ? NO_LEVELS : this.parts.levels;
     const found = await this.#below(levels, 0, key, attempt);
     if (ticket !== undefined) fillMemory(this.parts, key, ticket, found);
     return found;
@@ -174,17 +176,14 @@ export class Reader {
   /** What can be answered from a look; undefined if the value must come from below. */
   #use(level: Level, look: Look, key: string, attempt: Attempt): Found | undefined {
     const { reading } = look;
+    attempt.learnFreshness(look.standing);
+    if (reading.state === 'miss') return undefined;
     const frame = frameOf(look);
-    if (reading.state === 'miss') {
-      attempt.learnFreshness(reading.freshness);
-      return undefined;
-    }
     const found = frame && unpack(this.parts, look);
     if (found === undefined) {
       if (reading.state === 'backoff') throw attempt.backoffError(key);
       return undefined;
     }
-    attempt.learnFreshness(found.freshness);
     const isDueEarly = attempt.mayFill && this.#isDueEarly(found, attempt.isEager);
     if (reading.state === 'fresh' && !isDueEarly) {
       this.#countHit(level);

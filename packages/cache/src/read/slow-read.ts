@@ -235,7 +235,7 @@ function foundOf(entry: MemoryEntry, clock: Clock): Found {
     staleMs: entry.staleUntilMs - entry.freshUntilMs,
     loadMs: entry.loadMs,
     tagNames: entry.names,
-    freshness: undefined,
+    standing: undefined,
     packed: undefined,
   };
 }

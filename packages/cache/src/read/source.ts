@@ -45,14 +45,15 @@ export class Source {
       staleMs: isAbsent ? 0 : policy.staleMs,
       loadMs,
       tagNames: (policy.tags?.(key, value) ?? []).map(tagStamp),
-      freshness: attempt.freshness,
+      standing: attempt.standing,
       packed: undefined,
     };
   }
 
   async #call(load: Loader<unknown>, key: string, attempt: Attempt): Promise<unknown> {
     const { policy, clock, counters } = this.parts;
-    const { freshness, signal } = attempt;
+    const { signal } = attempt;
+    const freshness = attempt.standing?.freshness;
     const doing = `Loading '${policy.name}:${key}'`;
     const startedAtMs = clock.monotonicMs();
     try {

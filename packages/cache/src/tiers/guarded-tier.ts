@@ -43,8 +43,8 @@ export class GuardedTier implements SharedTier {
     return this.#guard(() => this.tier.lease(address, seen, leaseMs));
   }
 
-  seize(address: string, leaseMs: number): Promise<Lease> {
-    return this.#guard(() => this.tier.seize(address, leaseMs));
+  seize(address: string, leaseMs: number, tombstone?: Tombstone): Promise<Lease> {
+    return this.#guard(() => this.tier.seize(address, leaseMs, tombstone));
   }
 
   fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {

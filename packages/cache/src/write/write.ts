@@ -1,5 +1,6 @@
 import { ShardlineError, withDeadline } from '@shardline/core';
 import { encodeFrame, FrameKind, type StampPair } from '../entry/frame.js';
+import { joined, lifeWith, stillStanding } from '../entry/standing-freshness.js';
 import { cacheErrors } from '../errors.js';
 import type { InvalidationReport, Invalidator } from '../invalidate/invalidator.js';
 import { tagStamp } from '../invalidate/tag-stamp.js';
@@ -192,7 +193,7 @@ export function writeOf(
     staleMs: policy.staleMs,
     loadMs: 0,
     tagNames: [...new Set(tags.map(tagStamp))],
-    freshness: undefined,
+    standing: undefined,
     packed: undefined,
   };
 }
@@ -207,18 +208,22 @@ async function packOrThrow(runtime: NamespaceRuntime, write: Found): Promise<Fou
   );
 }
 
-/** Leases on every tier, L3 first; undefined if one could not be reached. */
+/**
+ * Leases on every tier, L3 first; undefined if one could not be reached. If the writer dies, whoever loads after it
+ * must read what it may have written: so its leases carry the namespace's mark.
+ */
 async function seizeAll(
-  { levels, policy, addresses }: NamespaceRuntime,
+  { levels, policy, addresses, freshness, tombstoneMs }: NamespaceRuntime,
   key: string,
   tagNames: readonly string[],
 ): Promise<Seized[] | undefined> {
   const names = [...policy.template.stampsOf(key), ...tagNames];
+  const tombstone = freshness === undefined ? undefined : { freshness, ttlMs: tombstoneMs };
   const seized: Seized[] = [];
   try {
     for (const level of levels.toReversed()) {
       const { byName } = await level.stamps.ask(names, '');
-      const lease = await level.tier.seize(addresses.value(key), policy.leaseMs);
+      const lease = await level.tier.seize(addresses.value(key), policy.leaseMs, tombstone);
       const stamps = names.map((name) => ({ name, value: byName.get(name) as string }));
       if (lease.era !== '') stamps.push({ name: ERA_STAMP, value: lease.era });
       seized.push({ level, lease, stamps });
@@ -251,7 +256,7 @@ async function store(
 
 /** Fills every tier; false if one refused or could not be reached, or cannot take the value. */
 async function fillAll(
-  { policy, addresses, counters, reader }: NamespaceRuntime,
+  { policy, addresses, counters, reader, clock, freshness, tombstoneMs }: NamespaceRuntime,
   key: string,
   found: Found,
   seized: readonly Seized[],
@@ -265,6 +270,10 @@ async function fillAll(
       if (!(await takeBack(level, addresses.value(key)))) return false;
       continue;
     }
+    const nowMs = clock.now();
+    // The source has taken the value only now; replicas are given their time from here.
+    const own = freshness === undefined ? undefined : { freshness, untilMs: nowMs + tombstoneMs };
+    const standing = stillStanding(joined(lease.standing, own), nowMs);
     const frame = encodeFrame(lease.token, {
       kind: FrameKind.Value,
       codec: packed.codec,
@@ -275,11 +284,11 @@ async function fillAll(
       ttlMs: found.ttlMs,
       staleMs: found.staleMs,
       loadMs: found.loadMs,
-      freshness: found.freshness,
+      standing,
       stamps,
     });
     try {
-      const lifeMs = found.ttlMs + policy.staleMs;
+      const lifeMs = lifeWith(standing, found.ttlMs + policy.staleMs, nowMs);
       if (!(await level.tier.fill(addresses.value(key), lease, frame, lifeMs))) return false;
     } catch {
       return false;

@@ -5,10 +5,11 @@ import {
   encodeMarker,
   encodePrefix,
   FrameKind,
+  heldPayload,
   IDENTITY_BYTES,
   TOKEN_BYTES,
 } from '../../entry/frame.js';
-import { lifeWith, standingFreshness } from '../../entry/standing-freshness.js';
+import { FRESHEST, lifeWith, standingIn } from '../../entry/standing-freshness.js';
 import type { Lease, Seen, SharedTier, Tombstone } from '../tier.js';
 import { tierUnavailable } from '../tier-unavailable.js';
 import { ReadBatch } from './read-batch.js';
@@ -16,6 +17,7 @@ import { RedisScript } from './redis-script.js';
 import compareAndSetSource from './scripts/compare-and-set.lua';
 import restampSource from './scripts/restamp.lua';
 import stampSource from './scripts/stamp.lua';
+import supersedeSource from './scripts/supersede.lua';
 import { ServerRun } from './server-run.js';
 
 /**
@@ -38,6 +40,7 @@ export interface RedisTierOptions {
 const compareAndSet = new RedisScript(compareAndSetSource);
 const restamp = new RedisScript(restampSource);
 const stamp = new RedisScript(stampSource);
+const supersede = new RedisScript(supersedeSource);
 
 /** Longer than the longest common ttl; a stamp that goes earlier only costs its entries. */
 const STAMP_LIFE_MS = 30 * 86_400_000;
@@ -85,26 +88,30 @@ export class RedisTier implements SharedTier {
       return set === 'OK' ? leaseOf(token, frame, era, false) : undefined;
     }
     const expected = bytes.subarray(0, IDENTITY_BYTES);
+    const nowMs = Date.now();
+    const standing = standingIn(bytes, nowMs);
     const held = heldPayload(bytes);
     if (held !== undefined) {
       const identity = encodePrefix(FrameKind.Lease, held, token, 0).subarray(0, IDENTITY_BYTES);
       const granted = await this.#script(restamp, address, [expected, identity, `${leaseMs}`, '0']);
-      return granted === 1 ? { token, mark: identity, era, keepsPayload: true } : undefined;
+      return granted === 1
+        ? { token, mark: identity, era, keepsPayload: true, standing }
+        : undefined;
     }
-    const standing = standingFreshness(bytes);
-    const nowMs = Date.now();
     const frame = encodeMarker(FrameKind.Lease, token, nowMs + leaseMs, standing);
     const life = `${Math.ceil(lifeWith(standing, leaseMs, nowMs))}`;
     const granted = await this.#script(compareAndSet, address, [expected, frame, life]);
     return granted === 1 ? { ...leaseOf(token, frame, era, false), standing } : undefined;
   }
 
-  async seize(address: string, leaseMs: number): Promise<Lease> {
+  async seize(address: string, leaseMs: number, tombstone?: Tombstone): Promise<Lease> {
     const token = randomBytes(TOKEN_BYTES);
     const era = this.#era();
-    const frame = encodeMarker(FrameKind.Lease, token, Date.now() + leaseMs);
-    await this.#call(() => this.#client.set(address, frame, 'PX', leaseMs));
-    return leaseOf(token, frame, era, false);
+    const prefix = encodePrefix(FrameKind.Lease, undefined, token, Date.now() + leaseMs);
+    const carried = await this.#call(() => this.#supersede(address, prefix, leaseMs, tombstone));
+    const [freshness, untilMs] = (carried ?? []) as readonly string[];
+    const standing = freshness === undefined ? undefined : { freshness, untilMs: Number(untilMs) };
+    return { ...leaseOf(token, prefix, era, false), standing };
   }
 
   async fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {
@@ -138,13 +145,19 @@ export class RedisTier implements SharedTier {
   }
 
   #invalidateOne(address: string, tombstone: Tombstone | undefined): Promise<unknown> {
-    if (tombstone === undefined) return this.#client.unlink(address);
     const token = randomBytes(TOKEN_BYTES);
-    const { freshness } = tombstone;
-    const ttlMs = Math.max(1, tombstone.ttlMs);
-    const standing = { freshness, untilMs: Date.now() + ttlMs };
-    const frame = encodeMarker(FrameKind.Tombstone, token, 0, standing);
-    return this.#client.set(address, frame, 'PX', ttlMs);
+    const prefix = encodePrefix(FrameKind.Tombstone, undefined, token, 0);
+    return this.#supersede(address, prefix, 0, tombstone);
+  }
+
+  #supersede(
+    address: string,
+    prefix: Buffer,
+    leaseMs: number,
+    { freshness, ttlMs }: Tombstone = { freshness: '', ttlMs: 0 },
+  ): Promise<unknown> {
+    const args = [prefix, `${leaseMs}`, freshness, `${ttlMs}`, FRESHEST];
+    return supersede.run(this.#client, [address], args);
   }
 
   async readStamps(addresses: readonly string[]): Promise<readonly string[]> {
@@ -212,14 +225,4 @@ function notConnected(): Error {
 
 function leaseOf(token: Buffer, frame: Buffer, era: string, keepsPayload: boolean): Lease {
   return { token, mark: frame.subarray(0, IDENTITY_BYTES), era, keepsPayload };
-}
-
-/** The payload's kind that a frame holds, by its first bytes alone; undefined if it is not ours. */
-function heldPayload(bytes: Buffer): 1 | 2 | undefined {
-  if (bytes.length < IDENTITY_BYTES || bytes.readUInt16BE(0) !== 0x534c || bytes[2] !== 1) {
-    return undefined;
-  }
-  const kind = bytes[3] as number;
-  const held = kind === FrameKind.Value || kind === FrameKind.Absent ? kind : bytes[4];
-  return held === FrameKind.Value || held === FrameKind.Absent ? held : undefined;
 }

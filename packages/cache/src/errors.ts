@@ -62,9 +62,10 @@ export const cacheErrors = defineErrors({
   },
   CACHE_WRITE_BEHIND_FULL: {
     retryable: true,
-    meaning: 'The write-behind buffer of a namespace has no place for another write.',
+    meaning:
+      'The write-behind buffer of a namespace has no place for another write, by count or by bytes.',
     remedy:
-      'Slow down or try again later; if the source is well, raise `writeBehind.maxPending` or `batch`.',
+      'Slow down or try again later; if the source is well, raise `writeBehind.maxPending`, `maxPendingBytes` or `batch`.',
   },
   CACHE_WRITE_IN_TRANSACTION: {
     retryable: false,

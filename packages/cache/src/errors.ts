@@ -1,4 +1,4 @@
-import { defineErrors } from '@shardline/core';
+import { coreErrors, defineErrors, ShardlineError } from '@shardline/core';
 
 /** The errors of the cache. */
 export const cacheErrors = defineErrors({
@@ -85,3 +85,16 @@ export const cacheErrors = defineErrors({
     remedy: 'Look at the cause; whether the source took the write only the source knows.',
   },
 });
+
+/** A call that came after its cache was closed. */
+export function closedError(namespace: string): ShardlineError {
+  return new ShardlineError(coreErrors.CLOSED, `The cache of namespace '${namespace}' was closed.`);
+}
+
+/** A write of the cache's own where a transaction could be rolled back without it. */
+export function writeInTransaction(name: string, key: string, how: string): ShardlineError {
+  return new ShardlineError(
+    cacheErrors.CACHE_WRITE_IN_TRANSACTION,
+    `'${name}:${key}' cannot be written ${how === 'update' ? 'by update' : how} within afterCommit.`,
+  );
+}

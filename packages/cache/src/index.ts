@@ -1,6 +1,8 @@
 export type { Bus, BusListener, BusMessage } from './bus/bus.js';
-export { Cache, type CacheCloseReport, createCache } from './cache.js';
+export { Cache, createCache } from './cache.js';
+export type { CacheCloseReport } from './cache-close.js';
 export type { CacheOptions } from './cache-options.js';
+export type { CacheKey, GetOptions, InvalidateOptions, SetOptions } from './call-options.js';
 export { type CloudflareOptions, cloudflarePurger } from './edge/cloudflare.js';
 export {
   type CloudFrontOptions,
@@ -27,16 +29,15 @@ export {
 } from './invalidate/outbox.js';
 export type { Rules } from './invalidate/rules.js';
 export { type KeyvStore, keyvStore } from './keyv-store.js';
+export type { CacheNamespace, NamespaceStats } from './namespace.js';
 export type {
-  CacheKey,
-  CacheNamespace,
-  GetOptions,
-  InvalidateOptions,
-  NamespaceStats,
-  SetOptions,
-} from './namespace.js';
+  LoadContext,
+  Loader,
+  NamespaceOptions,
+  Store,
+  TierName,
+} from './namespace-options.js';
 export type { PartitionOptions } from './partition.js';
-export type { LoadContext, Loader, NamespaceOptions, Store, TierName } from './policy.js';
 export type { Inconsistency, ProbeStage } from './probe/probe.js';
 export type { ScheduleOptions } from './schedule/schedules.js';
 export type { MemcachedOptions, MemcachedTarget } from './tiers/memcached/open-memcached.js';

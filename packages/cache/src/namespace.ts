@@ -1,10 +1,18 @@
-import { coreErrors, type Duration, durationMs, ShardlineError } from '@shardline/core';
+import { type Duration, durationMs } from '@shardline/core';
+import { argumentsKey } from './arguments-key.js';
+import {
+  type CacheKey,
+  type GetOptions,
+  type InvalidateOptions,
+  type SetOptions,
+  writeOptionsOf,
+} from './call-options.js';
 import type { Coherence } from './coherence.js';
 import type { Counters } from './counters.js';
-import { edgeHeaders, type HeaderFields } from './edge/headers.js';
-import { targetOfKey, targetOfStamp } from './edge/surrogate-keys.js';
+import type { HeaderFields } from './edge/headers.js';
+import { headersOf } from './edge/headers-of.js';
 import { assertFreshness } from './entry/standing-freshness.js';
-import { cacheErrors } from './errors.js';
+import { closedError, writeInTransaction } from './errors.js';
 import { commitScope } from './invalidate/after-commit.js';
 import type {
   InvalidationReport,
@@ -14,44 +22,17 @@ import type {
 import { NAMESPACE_STAMP } from './invalidate/key-template.js';
 import { tagStamp } from './invalidate/tag-stamp.js';
 import { assertKey } from './keys.js';
-import type { Loader, Policy } from './policy.js';
+import type { Policy } from './policy.js';
 import type { Sampler } from './probe/sampler.js';
 import { isProvenSince, type ReadOptions, SlowRead } from './read/slow-read.js';
 import type { NamespaceRuntime } from './runtime.js';
+import { storedKeys } from './stored-keys.js';
 import type { AdmittedEntries } from './tiers/memory/admission.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
 import type { LocalStamps } from './tiers/memory/local-stamps.js';
 import type { MemoryEntry } from './tiers/memory/memory-tier.js';
 import type { FlushReport } from './write/behind-policy.js';
 import { updateValue, writeValue } from './write/write.js';
-
-/** A key: text, or a number that stands for its decimal text. */
-export type CacheKey = string | number | bigint;
-
-/** Options of one read. */
-export interface GetOptions<Value> {
-  readonly signal?: AbortSignal | undefined;
-  /** Loads in place of the namespace's loader. Callers who share a load share the first one's. */
-  readonly load?: Loader<Value> | undefined;
-}
-
-/** Options of one `set`. */
-export interface SetOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Tags besides those that the namespace's `tags` gives. */
-  readonly tags?: readonly string[] | undefined;
-  /** A time to live of its own, without jitter. @default the namespace's */
-  readonly ttl?: Duration | undefined;
-}
-
-/** Options of one invalidation. */
-export interface InvalidateOptions {
-  /**
-   * Handed to the loaders that read the key within the cache's `tombstoneTtl`: they must read nothing older. 1 to
-   * 256 bytes. Unlike marks of several invalidations come to the loaders as `FRESHEST`. @default the namespace's
-   */
-  readonly freshness?: string | undefined;
-}
 
 /** Counts of one namespace in this process; the metrics report the same numbers. */
 export type NamespaceStats = Readonly<Counters>;
@@ -279,15 +260,12 @@ export class CacheNamespace<Value = unknown> {
 
   /**
    * Keys that this process's memory or Redis holds, in no order and perhaps twice, some of them out of date
-   * by the time they are read. For tools: it goes over all that Redis has.
+   * by the time they are read. For tools: it goes over all that Redis has, on a Cluster over every master.
+   *
+   * @throws ShardlineError `ABORTED`; `CACHE_TIER_UNAVAILABLE` if a server does not answer: what was read is not all.
    */
-  async *keys(): AsyncGenerator<string> {
-    const { memory, levels, addresses } = this.#runtime;
-    if (levels.length === 0) yield* memory.entries.keys();
-    for (const { tier } of levels) {
-      const prefix = addresses.valuePrefix;
-      for await (const address of tier.scan?.(prefix) ?? []) yield address.slice(prefix.length);
-    }
+  keys(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<string> {
+    return storedKeys(this.#runtime, options.signal);
   }
 
   /**
@@ -298,16 +276,7 @@ export class CacheNamespace<Value = unknown> {
   edgeHeaders(key: CacheKey, value?: Value): HeaderFields {
     const text = String(key);
     assertKey(this.name, text);
-    const policy = this.#policy;
-    const tags = (policy.tags?.(text, value) ?? []).map(tagStamp);
-    const { prefix } = this.#runtime.addresses;
-    const targets = [
-      targetOfKey(prefix, this.name, text),
-      ...[...policy.template.stampsOf(text), ...tags].map((stamp) =>
-        targetOfStamp(prefix, this.name, stamp),
-      ),
-    ];
-    return edgeHeaders({ ...policy, isStrict: this.#runtime.isStrict }, targets);
+    return headersOf(this.#runtime, text, value);
   }
 
   /**
@@ -330,10 +299,7 @@ export class CacheNamespace<Value = unknown> {
   wrap<Arguments extends readonly CacheKey[]>(
     work: (...args: Arguments) => Promise<Value | undefined> | Value | undefined,
   ): (...args: Arguments) => Promise<Value | undefined> {
-    return (...args) =>
-      this.get(args.map((part) => encodePart(part, args.length)).join(':'), {
-        load: () => work(...args),
-      });
+    return (...args) => this.get(argumentsKey(args), { load: () => work(...args) });
   }
 
   #sample(entry: MemoryEntry): void {
@@ -389,25 +355,4 @@ export class CacheNamespace<Value = unknown> {
     assertKey(this.name, text);
     return text;
   }
-}
-
-function writeOptionsOf({ signal, tags, ttl }: SetOptions) {
-  return { signal, tags, ttlMs: ttl === undefined ? undefined : durationMs(ttl, 'ttl') };
-}
-
-function encodePart(part: CacheKey, parts: number): string {
-  const text = String(part);
-  // With several parts a colon inside one must not make two different calls the same key.
-  return parts === 1 ? text : text.replaceAll('%', '%25').replaceAll(':', '%3A');
-}
-
-function writeInTransaction(name: string, key: string, how: string): ShardlineError {
-  return new ShardlineError(
-    cacheErrors.CACHE_WRITE_IN_TRANSACTION,
-    `'${name}:${key}' cannot be written ${how === 'update' ? 'by update' : how} within afterCommit.`,
-  );
-}
-
-function closedError(name: string): ShardlineError {
-  return new ShardlineError(coreErrors.CLOSED, `The cache of namespace '${name}' was closed.`);
 }

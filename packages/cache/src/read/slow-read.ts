@@ -1,15 +1,10 @@
-import {
-  type Clock,
-  coreErrors,
-  isShardlineError,
-  ShardlineError,
-  SingleFlight,
-} from '@shardline/core';
+import { type Clock, isShardlineError, SingleFlight } from '@shardline/core';
 import type { Coherence } from '../coherence.js';
 import type { Counters } from '../counters.js';
-import { cacheErrors } from '../errors.js';
+import { cacheErrors, closedError } from '../errors.js';
 import { commitScope } from '../invalidate/after-commit.js';
-import type { Loader, Policy } from '../policy.js';
+import type { Loader } from '../namespace-options.js';
+import type { Policy } from '../policy.js';
 import type { NamespaceRuntime } from '../runtime.js';
 import type { MemoryEntry } from '../tiers/memory/memory-tier.js';
 import { Attempt, type FirstLook } from './attempt.js';
@@ -246,8 +241,4 @@ function mayStaleReplace(error: unknown): boolean {
     !isShardlineError(error, 'ABORTED') &&
     !isShardlineError(error, cacheErrors.CACHE_NO_LOADER.code)
   );
-}
-
-function closedError(name: string): ShardlineError {
-  return new ShardlineError(coreErrors.CLOSED, `The cache of namespace '${name}' was closed.`);
 }

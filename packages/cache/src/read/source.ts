@@ -1,7 +1,8 @@
 import { isShardlineError, ShardlineError, withDeadline } from '@shardline/core';
 import { cacheErrors } from '../errors.js';
 import { tagStamp } from '../invalidate/tag-stamp.js';
-import type { Loader, Policy } from '../policy.js';
+import type { Loader } from '../namespace-options.js';
+import type { Policy } from '../policy.js';
 import type { Attempt } from './attempt.js';
 import type { Found } from './found.js';
 import { LoadTimes } from './load-times.js';

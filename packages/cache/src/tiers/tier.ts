@@ -83,8 +83,11 @@ export interface SharedTier {
   /** Gives each a value that it never had. */
   bumpStamps(addresses: readonly string[]): Promise<void>;
 
-  /** Addresses that begin so, in no order and perhaps twice; for tools, since it goes over everything. */
-  scan?(prefix: string): AsyncIterable<string>;
+  /**
+   * Addresses that begin so, in no order and perhaps twice; for tools, since it goes over everything. What is moved
+   * between two nodes of the store meanwhile may be missed. The signal ends it.
+   */
+  scan?(prefix: string, signal?: AbortSignal): AsyncIterable<string>;
 
   /** Whether calls are let through at the moment. */
   readonly isAvailable: boolean;

@@ -1,6 +1,6 @@
-import { coreErrors, type ScheduledCall, ShardlineError, withDeadline } from '@shardline/core';
+import { type ScheduledCall, ShardlineError, withDeadline } from '@shardline/core';
 import { encodeValue } from '../entry/codec.js';
-import { cacheErrors } from '../errors.js';
+import { cacheErrors, closedError } from '../errors.js';
 import type { Invalidator } from '../invalidate/invalidator.js';
 import type { Found } from '../read/found.js';
 import type { NamespaceRuntime } from '../runtime.js';
@@ -116,7 +116,7 @@ export class WriteBehind {
       await this.#places.wait(bytes, options.signal);
       this.#places.take(bytes);
     }
-    if (this.#isClosed) throw this.#closedError();
+    if (this.#isClosed) throw closedError(this.#runtime.name);
     const nowMs = runtime.clock.monotonicMs();
     const dueAtMs = nowMs + this.#policy.intervalMs;
     const { tags, ttlMs } = options;
@@ -163,7 +163,7 @@ export class WriteBehind {
   /** Flushes within the deadline; what is left then is reported and given up. */
   async close(timeoutMs: number): Promise<FlushReport> {
     this.#isClosed = true;
-    this.#places.close(this.#closedError());
+    this.#places.close(closedError(this.#runtime.name));
     let report = NOTHING;
     try {
       report = await this.flush(timeoutMs);
@@ -188,7 +188,7 @@ export class WriteBehind {
     options: WriteOptions,
   ): { readonly kept: unknown; readonly bytes: number } {
     const { policy, levels, name } = this.#runtime;
-    if (this.#isClosed) throw this.#closedError();
+    if (this.#isClosed) throw closedError(this.#runtime.name);
     writeOf(this.#runtime, key, value, options);
     if (levels.length > 0) encodeValue(policy.codec, value, `namespace '${name}'`);
     const kept = policy.clone ? structuredClone(value) : value;
@@ -321,12 +321,5 @@ export class WriteBehind {
       // Whoever is told of a loss must not stop the others' writes; but it must not go unheard either.
       process.emitWarning(error as Error);
     }
-  }
-
-  #closedError(): ShardlineError {
-    return new ShardlineError(
-      coreErrors.CLOSED,
-      `The cache of '${this.#runtime.name}' was closed.`,
-    );
   }
 }

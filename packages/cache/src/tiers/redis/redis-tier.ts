@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Clock, withDeadline } from '@shardline/core';
+import { abortedError, type Clock, withDeadline } from '@shardline/core';
 import type { RedisClient, RedisConnection } from '@shardline/core/redis';
 import {
   encodeMarker,
@@ -47,6 +47,7 @@ const STAMP_LIFE_MS = 30 * 86_400_000;
 
 /** Keys looked at in one step: a millisecond or so of the server's time. */
 const SCAN_COUNT = 1000;
+const SCANNING = 'Going over what Redis holds';
 
 export class RedisTier implements SharedTier {
   readonly name = 'l2';
@@ -173,7 +174,7 @@ export class RedisTier implements SharedTier {
     await Promise.all(addresses.map((address) => this.#stamp(address, 'bump')));
   }
 
-  async *scan(prefix: string): AsyncGenerator<string> {
+  async *scan(prefix: string, signal?: AbortSignal): AsyncGenerator<string> {
     const client = this.#client;
     const nodes = 'nodes' in client ? client.nodes('master') : [client];
     // What is special in a pattern stands for itself in a prefix.
@@ -182,9 +183,12 @@ export class RedisTier implements SharedTier {
       let cursor = '0';
       do {
         const page = () => node.scan(cursor, 'MATCH', match, 'COUNT', SCAN_COUNT);
-        const [next, addresses] = await this.#call(page);
+        const [next, addresses] = await this.#call(page, signal);
         cursor = next;
-        yield* addresses;
+        for (const address of addresses) {
+          if (signal?.aborted) throw abortedError(SCANNING, signal.reason);
+          yield address;
+        }
       } while (cursor !== '0');
     }
   }
@@ -213,9 +217,9 @@ export class RedisTier implements SharedTier {
     return this.#call(() => script.run(this.#client, [address], args));
   }
 
-  #call<T>(work: () => Promise<T>): Promise<T> {
+  #call<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { timeoutMs, clock } = this.#options;
-    return withDeadline({ timeoutMs, clock, doing: 'A command to Redis' }, work);
+    return withDeadline({ timeoutMs, clock, signal, doing: 'A command to Redis' }, work);
   }
 }
 

@@ -324,14 +324,23 @@ export class CacheNamespace<Value = unknown> {
     );
   }
 
-  async #getSlowly(
+  #getSlowly(
     key: string,
     entry: MemoryEntry | undefined,
     options: GetOptions<Value> | undefined,
     sinceMs: number | undefined,
   ): Promise<unknown> {
-    this.#checked(key);
-    const value = await this.#slowRead.get(key, entry, options as ReadOptions | undefined, sinceMs);
+    try {
+      this.#checked(key);
+      const read = this.#slowRead.get(key, entry, options as ReadOptions | undefined, sinceMs);
+      return this.#sampler === undefined && !this.#clone ? read : this.#shown(key, read);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async #shown(key: string, read: Promise<unknown>): Promise<unknown> {
+    const value = await read;
     this.#sampler?.slow(key, value);
     return this.#clone ? structuredClone(value) : value;
   }

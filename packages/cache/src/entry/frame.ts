@@ -1,3 +1,11 @@
+import {
+  extrasLength,
+  NO_STAMPS,
+  readExtras,
+  type StampPair,
+  writeExtras,
+} from './frame-extras.js';
+
 /**
  * The bytes of an entry in a shared tier, versioned.
  *
@@ -57,12 +65,6 @@ export interface StandingFreshness {
 /** The longest freshness mark, in bytes of UTF-8: a position in a log, a token. */
 export const MAX_FRESHNESS_BYTES = 256;
 
-/** One dependency of an entry: the name of a stamp and its value when the entry was made. */
-export interface StampPair {
-  readonly name: string;
-  readonly value: string;
-}
-
 /** An entry's frame, read. */
 export interface Frame {
   readonly kind: FrameKind;
@@ -98,7 +100,8 @@ export interface FrameContent {
 
 /** A whole frame of a value or an absence, under the token of the lease that it fills. */
 export function encodeFrame(token: Buffer, content: FrameContent): Buffer {
-  const extrasBytes = extrasLength(content);
+  const freshness = content.standing?.freshness ?? '';
+  const extrasBytes = extrasLength(freshness, content.stamps);
   const frame = Buffer.allocUnsafe(HEADER_BYTES + extrasBytes + content.body.length);
   writePrefix(frame, content.kind, 0, token, 0);
   frame[32] = content.codec;
@@ -112,11 +115,7 @@ export function encodeFrame(token: Buffer, content: FrameContent): Buffer {
   frame.writeUInt32BE(content.rawBytes, 68);
   frame.writeUInt32BE(extrasBytes, 72);
   frame.writeDoubleBE(content.standing?.untilMs ?? 0, 76);
-  let offset = writeText(frame, HEADER_BYTES, content.standing?.freshness ?? '');
-  for (const { name, value } of content.stamps) {
-    offset = writeText(frame, offset, name);
-    offset = writeText(frame, offset, value);
-  }
+  const offset = writeExtras(frame, HEADER_BYTES, freshness, content.stamps);
   content.body.copy(frame, offset);
   return frame;
 }
@@ -129,12 +128,12 @@ export function encodeMarker(
   standing?: StandingFreshness,
 ): Buffer {
   const freshness = standing?.freshness ?? '';
-  const extrasBytes = 2 + Buffer.byteLength(freshness);
+  const extrasBytes = extrasLength(freshness, NO_STAMPS);
   const frame = Buffer.alloc(HEADER_BYTES + extrasBytes);
   writePrefix(frame, kind, 0, token, untilMs);
   frame.writeUInt32BE(extrasBytes, 72);
   frame.writeDoubleBE(standing?.untilMs ?? 0, 76);
-  writeText(frame, HEADER_BYTES, freshness);
+  writeExtras(frame, HEADER_BYTES, freshness, NO_STAMPS);
   return frame;
 }
 
@@ -161,7 +160,7 @@ export function decodeFrame(bytes: Buffer): Frame | undefined {
   }
   const extrasEnd = HEADER_BYTES + bytes.readUInt32BE(72);
   if (extrasEnd > bytes.length) return undefined;
-  const extras = readExtras(bytes, extrasEnd);
+  const extras = readExtras(bytes, HEADER_BYTES, extrasEnd);
   if (extras === undefined) return undefined;
   return {
     kind,
@@ -174,7 +173,10 @@ export function decodeFrame(bytes: Buffer): Frame | undefined {
     staleMs: bytes.readDoubleBE(52),
     loadMs: bytes.readDoubleBE(60),
     rawBytes: bytes.readUInt32BE(68),
-    standing: extras.standing,
+    standing:
+      extras.freshness === undefined
+        ? undefined
+        : { freshness: extras.freshness, untilMs: bytes.readDoubleBE(76) },
     stamps: extras.stamps,
     body: bytes.subarray(extrasEnd),
   };
@@ -207,41 +209,4 @@ function writePrefix(
   target.fill(0, 5, 8);
   token.copy(target, 8, 0, TOKEN_BYTES);
   target.writeDoubleBE(untilMs, 24);
-}
-
-function extrasLength({ standing, stamps }: FrameContent): number {
-  let bytes = 2 + Buffer.byteLength(standing?.freshness ?? '');
-  for (const { name, value } of stamps) {
-    bytes += 4 + Buffer.byteLength(name) + Buffer.byteLength(value);
-  }
-  return bytes;
-}
-
-function writeText(target: Buffer, offset: number, text: string): number {
-  const bytes = target.write(text, offset + 2);
-  target.writeUInt16BE(bytes, offset);
-  return offset + 2 + bytes;
-}
-
-const NO_STAMPS: readonly StampPair[] = [];
-
-function readExtras(bytes: Buffer, end: number) {
-  const texts: string[] = [];
-  let offset = HEADER_BYTES;
-  while (offset < end) {
-    if (offset + 2 > end) return undefined;
-    const textEnd = offset + 2 + bytes.readUInt16BE(offset);
-    if (textEnd > end) return undefined;
-    texts.push(bytes.toString('utf8', offset + 2, textEnd));
-    offset = textEnd;
-  }
-  const [freshness = ''] = texts;
-  const standing = freshness === '' ? undefined : { freshness, untilMs: bytes.readDoubleBE(76) };
-  if (texts.length <= 1) return { standing, stamps: NO_STAMPS };
-  if (texts.length % 2 === 0) return undefined;
-  const stamps: StampPair[] = [];
-  for (let index = 1; index < texts.length; index += 2) {
-    stamps.push({ name: texts[index] as string, value: texts[index + 1] as string });
-  }
-  return { standing, stamps };
 }

@@ -103,8 +103,7 @@ export class Probe {
       address: addresses.value(key),
       required: policy.template.stampsOf(key),
       mustAsk: false,
-      wallMs: () => clock.now(),
-      monotonicMs: () => clock.monotonicMs(),
+      clock,
       counters,
     });
     return standing;

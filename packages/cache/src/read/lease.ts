@@ -1,4 +1,5 @@
-import { type Frame, FrameKind, type StampPair } from '../entry/frame.js';
+import { type Frame, FrameKind } from '../entry/frame.js';
+import type { StampPair } from '../entry/frame-extras.js';
 import { ageOf } from './refresh.js';
 
 /**

@@ -1,5 +1,6 @@
 import { isShardlineError } from '@shardline/core';
-import { encodeFrame, FrameKind, type StampPair } from '../entry/frame.js';
+import { encodeFrame, FrameKind } from '../entry/frame.js';
+import type { StampPair } from '../entry/frame-extras.js';
 import { joined, lifeWith, stillStanding } from '../entry/standing-freshness.js';
 import { cacheErrors } from '../errors.js';
 import { ANY_TAG_STAMP } from '../invalidate/tag-stamp.js';

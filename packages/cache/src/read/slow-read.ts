@@ -42,7 +42,7 @@ export class SlowRead {
     this.#boundMs = runtime.policy.boundMs;
   }
 
-  async get(
+  get(
     key: string,
     entry: MemoryEntry | undefined,
     options: ReadOptions | undefined,
@@ -51,25 +51,23 @@ export class SlowRead {
     const ahead = this.#runtime.behind?.newest(key);
     if (ahead !== undefined) {
       this.#counters.behindHits += 1;
-      return ahead.value;
+      return Promise.resolve(ahead.value);
     }
     const usable =
       entry !== undefined && this.#isUsable(entry) && isProvenSince(this.#coherence, entry, sinceMs)
         ? entry
         : undefined;
     if (usable !== undefined && this.#canShow(usable, options)) {
-      return usable.value;
+      return Promise.resolve(usable.value);
     }
     if (commitScope() !== undefined) return this.#readInTransaction(key, options);
     const cameAtMs = this.#runtime.clock.monotonicMs();
     const fallback = usable === undefined ? undefined : foundOf(usable, this.#runtime.clock);
+    const goOn = (first: FirstLook | undefined) =>
+      this.#readShared(key, cameAtMs, sinceMs, fallback, options, first);
     // Whoever may give up goes the long way at once: the short one has no place to listen.
-    if (options?.signal !== undefined || this.#runtime.levels.length === 0) {
-      return this.#readShared(key, cameAtMs, sinceMs, fallback, options, undefined);
-    }
-    const glance = await this.#runtime.reader.glance(key, sinceMs !== undefined);
-    if (glance?.found !== undefined) return glance.found.value;
-    return this.#readShared(key, cameAtMs, sinceMs, fallback, options, glance?.first);
+    if (options?.signal !== undefined || this.#runtime.levels.length === 0) return goOn(undefined);
+    return this.#runtime.reader.glance(key, sinceMs !== undefined, goOn);
   }
 
   /** Whether an entry that needs attention may be shown at all, were it fresh. */

@@ -4,6 +4,7 @@ import {
   type Clock,
   coreErrors,
   isShardlineError,
+  onAbort,
   ShardlineError,
 } from '@shardline/core';
 import { cacheErrors } from '../errors.js';
@@ -66,7 +67,7 @@ export class BehindPlaces {
     const need = { bytes };
     const leave = () => this.#leave(need);
     // Out of the line at once, as out of the queue: what is behind must not be measured by who has gone.
-    signal?.addEventListener('abort', leave, { once: true });
+    const ignore = signal && onAbort(signal, leave);
     this.#line.add(need);
     this.#lineBytes += bytes;
     const onTimeout = () => {
@@ -83,7 +84,7 @@ export class BehindPlaces {
       this.hand();
       throw isShardlineError(error, coreErrors.QUEUE_FULL.code) ? this.#fullError(bytes) : error;
     } finally {
-      signal?.removeEventListener('abort', leave);
+      ignore?.();
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Clock } from '@shardline/core';
 import type { RedisClient } from '@shardline/core/redis';
+import type { Seen } from '../tier.js';
 import { tierUnavailable } from '../tier-unavailable.js';
 
 /**
@@ -11,9 +12,11 @@ import { tierUnavailable } from '../tier-unavailable.js';
  */
 interface Question {
   readonly address: string;
-  resolve: (bytes: Buffer | null) => void;
+  /** Of the server's run that is asked. */
+  readonly era: string;
+  resolve: (seen: Seen) => void;
   reject: (error: Error) => void;
-  answer: Promise<Buffer | null>;
+  answer: Promise<Seen>;
 }
 
 /** A reply of megabytes would hold up every other command on the connection. */
@@ -29,10 +32,11 @@ export class ReadBatch {
     private readonly clock: Clock,
   ) {}
 
-  get(address: string): Promise<Buffer | null> {
+  /** What stands under an address, as the tier gives it. Of one turn all are of one era. */
+  get(address: string, era: string): Promise<Seen> {
     const same = this.#waiting.get(address);
     if (same !== undefined) return same.answer;
-    const question = { address } as Question;
+    const question = { address, era } as Question;
     question.answer = new Promise((resolve, reject) => {
       question.resolve = resolve;
       question.reject = reject;
@@ -64,7 +68,9 @@ export class ReadBatch {
       (values) => {
         timer.cancel();
         for (let index = 0; index < batch.length; index += 1) {
-          (batch[index] as Question).resolve(values[index] ?? null);
+          const { resolve, era } = batch[index] as Question;
+          const bytes = values[index] ?? undefined;
+          resolve({ bytes, mark: bytes, era });
         }
       },
       (error: Error) => {

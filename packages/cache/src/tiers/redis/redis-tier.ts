@@ -73,10 +73,7 @@ export class RedisTier implements SharedTier {
   read(address: string): Promise<Seen> {
     const { era } = this.#run;
     if (era === undefined) return Promise.reject(notConnected());
-    return this.#batch.get(address).then((found) => {
-      const bytes = found ?? undefined;
-      return { bytes, mark: bytes, era };
-    });
+    return this.#batch.get(address, era);
   }
 
   async lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined> {
@@ -162,10 +159,10 @@ export class RedisTier implements SharedTier {
   }
 
   async readStamps(addresses: readonly string[]): Promise<readonly string[]> {
-    const known = await Promise.all(addresses.map((address) => this.#batch.get(address)));
+    const known = await Promise.all(addresses.map((address) => this.#batch.get(address, '')));
     return Promise.all(
       known.map(
-        (value, index) => value?.toString() ?? this.#stamp(addresses[index] as string, 'read'),
+        ({ bytes }, index) => bytes?.toString() ?? this.#stamp(addresses[index] as string, 'read'),
       ),
     );
   }

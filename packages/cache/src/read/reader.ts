@@ -1,13 +1,15 @@
 import { isShardlineError, sleep } from '@shardline/core';
+import type { Frame } from '../entry/frame.js';
 import { cacheErrors } from '../errors.js';
+import type { MemoryTicket } from '../tiers/memory/memory-tier.js';
 import type { Attempt, FirstLook } from './attempt.js';
 import type { Found } from './found.js';
 import { type Level, type Look, type LookOptions, lookAt, lookAtOnce, lookOn } from './level.js';
 import { type Held, LevelFill } from './level-fill.js';
 import { fillMemory } from './memory-fill.js';
-import { frameOf, unpack } from './pack.js';
+import { frameOf, unpack, unpackValue } from './pack.js';
 import type { ReaderParts } from './reader-parts.js';
-import { eagerWindowMs, freshLeftMs, shouldRefreshEarly } from './refresh.js';
+import { type EntryTimes, eagerWindowMs, freshLeftMs, shouldRefreshEarly } from './refresh.js';
 import { Source } from './source.js';
 
 const MAX_LEASE_TRIES = 4;
@@ -85,11 +87,27 @@ export class Reader {
       if (isShardlineError(error, cacheErrors.CACHE_TIER_UNAVAILABLE.code)) return goOn(undefined);
       throw error;
     }
-    const found = look.reading.state === 'fresh' ? unpack(this.parts, look) : undefined;
-    if (found === undefined || this.#isDueEarly(found)) return goOn({ look, ticket });
+    const { reading } = look;
+    const shown =
+      reading.state === 'fresh' && !this.#isDueEarly(reading.frame)
+        ? this.#show(key, look, reading.frame, ticket)
+        : undefined;
+    if (shown === undefined) return goOn({ look, ticket });
     this.#countHit(level);
-    if (ticket !== undefined) fillMemory(this.parts, key, ticket, found);
-    return found.value;
+    return shown.value;
+  }
+
+  /** The value of a hit, put into L1 where there is one; undefined if its bytes are corrupt. */
+  #show(
+    key: string,
+    look: Look,
+    frame: Frame,
+    ticket: MemoryTicket | undefined,
+  ): { readonly value: unknown } | undefined {
+    if (ticket === undefined) return unpackValue(this.parts, frame);
+    const found = unpack(this.parts, look);
+    if (found !== undefined) fillMemory(this.parts, key, ticket, found);
+    return found;
   }
 
   #countHit(level: Level): void {
@@ -198,7 +216,7 @@ export class Reader {
     return othersWork && attempt.isStaleAllowed(found, reading.state) ? found : undefined;
   }
 
-  #isDueEarly(found: Found, isEager = false): boolean {
+  #isDueEarly(found: EntryTimes, isEager = false): boolean {
     const { policy, clock, random } = this.parts;
     if (policy.eagerBeta === 0) return false;
     const leftMs = freshLeftMs(found, clock.now());

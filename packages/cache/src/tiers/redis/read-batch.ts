@@ -64,26 +64,33 @@ export class ReadBatch {
     // If it was this process that was busy, the answer lies in the socket: it is read before the end.
     const onTime = () => setImmediate(late);
     const timer = this.clock.schedule(this.timeoutMs, onTime, true);
-    this.#ask(batch).then(
-      (values) => {
-        timer.cancel();
-        for (let index = 0; index < batch.length; index += 1) {
-          const { resolve, era } = batch[index] as Question;
-          const bytes = values[index] ?? undefined;
-          resolve({ bytes, mark: bytes, era });
-        }
-      },
-      (error: Error) => {
-        timer.cancel();
-        for (const question of batch) question.reject(error);
-      },
-    );
+    const asked = this.isCluster ? this.#askEach(batch) : this.#askAll(batch);
+    asked.then(() => timer.cancel());
   }
 
-  async #ask(batch: readonly Question[]): Promise<(Buffer | null)[]> {
-    if (this.isCluster) return Promise.all(batch.map(({ address }) => this.#getOne(address)));
-    // MGET for one, too: it takes a hash or a list under our key for nothing, where GET fails.
-    return this.client.mgetBuffer(batch.map(({ address }) => address));
+  async #askAll(batch: readonly Question[]): Promise<void> {
+    try {
+      // MGET for one, too: it takes a hash or a list under our key for nothing, where GET fails.
+      const values = await this.client.mgetBuffer(batch.map(({ address }) => address));
+      for (let index = 0; index < batch.length; index += 1) {
+        answer(batch[index] as Question, values[index] ?? null);
+      }
+    } catch (error) {
+      for (const question of batch) question.reject(error as Error);
+    }
+  }
+
+  /** Each by itself, so that a master that is away takes nobody with it who asks another. */
+  async #askEach(batch: readonly Question[]): Promise<void> {
+    await Promise.all(
+      batch.map(async (question) => {
+        try {
+          answer(question, await this.#getOne(question.address));
+        } catch (error) {
+          question.reject(error as Error);
+        }
+      }),
+    );
   }
 
   async #getOne(address: string): Promise<Buffer | null> {
@@ -94,4 +101,9 @@ export class ReadBatch {
       throw error;
     }
   }
+}
+
+function answer({ resolve, era }: Question, found: Buffer | null): void {
+  const bytes = found ?? undefined;
+  resolve({ bytes, mark: bytes, era });
 }

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { type RedisServer, startMemcached, startRedis } from '@shardline/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createCache } from './index.js';
@@ -87,11 +88,29 @@ describe('a cache over three tiers', () => {
     await namespace.get('a');
     await namespace.invalidate('a');
     await namespace.get('a');
-    await cache.apply([{ namespace: 'context', keys: ['a'], freshness: 'then' }]);
-    await namespace.get('a', { load: (_key, { freshness }) => marks.push(freshness) });
-    await cache.apply([{ namespace: 'context', keys: ['a'] }]);
-    await namespace.get('a');
+    await cache.apply([{ namespace: 'context', keys: ['b'], freshness: 'then' }]);
+    await namespace.get('b', { load: (_key, { freshness }) => marks.push(freshness) });
+    await cache.apply([{ namespace: 'context', keys: ['c'] }]);
+    await namespace.get('c');
     expect(marks).toEqual([undefined, 'now', 'then', 'now']);
     expect(around).toBe(4);
+  });
+
+  it('reads many keys with one signal, and leaves nothing on it', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning);
+    process.on('warning', onWarning);
+    await using cache = createCache({});
+    const things = cache.namespace('many', {
+      ttl: '1h',
+      load: (key) => new Promise((resolve) => setImmediate(resolve, key)),
+    });
+    const { signal } = new AbortController();
+    const keys = Array.from({ length: 200 }, (_, index) => `k${index}`);
+    expect(await things.getMany(keys, { signal })).toEqual(keys);
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 });

@@ -1,7 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import {
   type Clock,
-  type ConfigurationFault,
   checkOptions,
   configurationError,
   coreErrors,
@@ -13,36 +12,27 @@ import {
   withDeadline,
 } from '@shardline/core';
 import { Background } from './background.js';
+import { type CacheCloseReport, closeCache } from './cache-close.js';
 import { type CacheOptions, type CacheSettings, cacheSchema } from './cache-options.js';
 import { Edge } from './edge/edge.js';
 import { type CacheHealth, healthOf } from './health.js';
 import { collectUntilCommit, commitScope } from './invalidate/after-commit.js';
-import {
-  type InvalidationReport,
-  type InvalidationTask,
-  Invalidator,
-} from './invalidate/invalidator.js';
+import { type InvalidationReport, Invalidator } from './invalidate/invalidator.js';
 import type { InvalidationRecord } from './invalidate/outbox.js';
 import { RuleBook } from './invalidate/rules.js';
 import { tagStamp } from './invalidate/tag-stamp.js';
-import { mergeTasks, recordOf, taskOf } from './invalidate/tasks.js';
+import { mergeTasks, recordOf, tasksOf } from './invalidate/tasks.js';
 import { makeRuntime } from './make-runtime.js';
 import { CacheNamespace } from './namespace.js';
-import { Partition, type PartitionOptions } from './partition.js';
-import type { NamespaceOptions } from './policy.js';
+import type { NamespaceOptions } from './namespace-options.js';
+import { openPartitions } from './open-partitions.js';
+import type { Partition } from './partition.js';
 import type { NamespaceRuntime } from './runtime.js';
 import { CacheTelemetry } from './telemetry.js';
 import { CoarseClock } from './tiers/memory/coarse-clock.js';
 import { Tracing } from './tracing.js';
 import { planKeys, type WarmOptions } from './warm/warm-plan.js';
 import type { Warmable, WarmKey, WarmReport } from './warm/warmer.js';
-import type { FlushReport } from './write/behind-policy.js';
-
-/** What closing a cache came to. */
-export interface CacheCloseReport extends FlushReport {
-  /** Invalidations that no tier has acknowledged; their entries live until their ttl. */
-  readonly pendingInvalidations: number;
-}
 
 const NOTHING_TO_DO: InvalidationReport = { acknowledged: true, waitingFor: [] };
 const DEFAULT_CLOSE: Duration = '5s';
@@ -54,7 +44,7 @@ export class Cache implements AsyncDisposable {
   readonly #random: () => number;
   readonly #provenSince: () => number | undefined;
   readonly #coarse: CoarseClock;
-  readonly #partitions = new Map<string, Partition>();
+  readonly #partitions: ReadonlyMap<string, Partition>;
   readonly #runtimes = new Map<string, NamespaceRuntime>();
   readonly #namespaces = new Map<string, CacheNamespace<unknown>>();
   readonly #rules: RuleBook;
@@ -86,10 +76,7 @@ export class Cache implements AsyncDisposable {
     this.#invalidator = new Invalidator(this.#clock, this.#tracing, (task) =>
       this.#edge.purge(task),
     );
-    this.#open('', options);
-    for (const [name, partition] of Object.entries(options.partitions ?? {})) {
-      this.#open(name, partition, options);
-    }
+    this.#partitions = openPartitions(options, this.#settings, this.#clock);
     this.#background = new Background({
       settings: this.#settings,
       clock: this.#clock,
@@ -209,7 +196,7 @@ export class Cache implements AsyncDisposable {
    * @throws ShardlineError `CONFIG_INVALID` for a namespace that this cache does not have.
    */
   async apply(records: readonly InvalidationRecord[]): Promise<InvalidationReport> {
-    const tasks = this.#tasksOf(records);
+    const tasks = tasksOf(this.#runtimes, records);
     const scope = commitScope();
     if (scope === undefined) return this.#invalidator.run(tasks);
     for (const task of tasks) scope.tasks.push({ owner: this.#invalidator, task });
@@ -272,40 +259,25 @@ export class Cache implements AsyncDisposable {
    * was opened here. What could not be done by the deadline is in the report.
    */
   close(options: { deadline?: Duration } = {}): Promise<CacheCloseReport> {
-    this.#closed ??= this.#end(durationMs(options.deadline ?? DEFAULT_CLOSE, 'deadline'));
+    this.#closed ??= closeCache(
+      {
+        clock: this.#clock,
+        closing: this.#closing,
+        runtimes: this.#runtimes,
+        partitions: this.#partitions,
+        invalidator: this.#invalidator,
+        background: this.#background,
+        edge: this.#edge,
+        telemetry: this.#telemetry,
+        tracing: this.#tracing,
+      },
+      durationMs(options.deadline ?? DEFAULT_CLOSE, 'deadline'),
+    );
     return this.#closed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  async #end(timeoutMs: number): Promise<CacheCloseReport> {
-    this.#closing.abort();
-    const endsAtMs = this.#clock.monotonicMs() + timeoutMs;
-    const leftMs = () => Math.max(1, endsAtMs - this.#clock.monotonicMs());
-    const flushed = await Promise.all(
-      [...this.#runtimes.values()].map(({ behind }) => behind?.close(leftMs())),
-    );
-    this.#invalidator.close();
-    const finishing = async () => {
-      await this.#background.close();
-      for (const runtime of this.#runtimes.values()) await runtime.idle();
-      if (this.#invalidator.pendingCount > 0) await this.#invalidator.replay();
-      await this.#edge.close(leftMs());
-    };
-    await withDeadline({ timeoutMs: leftMs(), doing: 'Closing the cache' }, finishing).catch(() => {
-      // What is left waits on tiers that do not answer; they are cut off below.
-    });
-    for (const runtime of this.#runtimes.values()) runtime.memory.clear();
-    for (const partition of this.#partitions.values()) await partition.close();
-    this.#telemetry.close();
-    this.#tracing.close();
-    return {
-      written: flushed.reduce((sum, report) => sum + (report?.written ?? 0), 0),
-      unwritten: flushed.flatMap((report) => report?.unwritten ?? []),
-      pendingInvalidations: this.#invalidator.pendingCount,
-    };
   }
 
   #predict(keys: readonly WarmKey[]): void {
@@ -324,19 +296,6 @@ export class Cache implements AsyncDisposable {
     throw configurationError('warming', [{ path: name, message }]);
   }
 
-  #open(name: string, options: PartitionOptions, common: CacheOptions = options): void {
-    const settings = this.#settings;
-    const partition = new Partition(name, options, {
-      prefix: settings.prefix,
-      l2TimeoutMs: settings.l2Timeout,
-      l3TimeoutMs: settings.l3Timeout,
-      trustAfterRestart: settings.trustAfterRestart,
-      clock: this.#clock,
-      onTransition: (tier, from, to) => common.onBreaker?.({ tier, from, to }),
-    });
-    this.#partitions.set(name, partition);
-  }
-
   #makeRuntime(name: string, options: NamespaceOptions<unknown>): NamespaceRuntime {
     const { scheduled } = this.#background;
     return makeRuntime(name, options, {
@@ -351,20 +310,6 @@ export class Cache implements AsyncDisposable {
       tracing: this.#tracing,
       closing: this.#closing,
     });
-  }
-
-  #tasksOf(records: readonly InvalidationRecord[]): InvalidationTask[] {
-    const faults: ConfigurationFault[] = [];
-    const tasks = records.flatMap((record) => {
-      const runtime = this.#runtimes.get(record.namespace);
-      if (runtime === undefined) {
-        faults.push({ path: record.namespace, message: 'is no namespace of this cache' });
-        return [];
-      }
-      return [taskOf(runtime, record)];
-    });
-    if (faults.length > 0) throw configurationError('an invalidation', faults);
-    return mergeTasks(tasks);
   }
 }
 

@@ -1,4 +1,4 @@
-import { defineErrors } from '@shardline/core';
+import { coreErrors, defineErrors, ShardlineError } from '@shardline/core';
 
 /** The errors of the cache. */
 export const cacheErrors = defineErrors({
@@ -6,6 +6,11 @@ export const cacheErrors = defineErrors({
     retryable: false,
     meaning: 'A cache key cannot be used: empty, too long, or with control characters.',
     remedy: 'Use 1 to 1024 bytes of text without control characters; hash what is longer.',
+  },
+  CACHE_FRESHNESS_INVALID: {
+    retryable: false,
+    meaning: 'A freshness mark cannot be kept: empty, too long, or no text.',
+    remedy: 'Give 1 to 256 bytes of text that your loaders understand, or no mark at all.',
   },
   CACHE_VALUE_INVALID: {
     retryable: false,
@@ -57,9 +62,10 @@ export const cacheErrors = defineErrors({
   },
   CACHE_WRITE_BEHIND_FULL: {
     retryable: true,
-    meaning: 'The write-behind buffer of a namespace has no place for another write.',
+    meaning:
+      'The write-behind buffer of a namespace has no place for another write, by count or by bytes.',
     remedy:
-      'Slow down or try again later; if the source is well, raise `writeBehind.maxPending` or `batch`.',
+      'Slow down or try again later; if the source is well, raise `writeBehind.maxPending`, `maxPendingBytes` or `batch`.',
   },
   CACHE_WRITE_IN_TRANSACTION: {
     retryable: false,
@@ -79,3 +85,16 @@ export const cacheErrors = defineErrors({
     remedy: 'Look at the cause; whether the source took the write only the source knows.',
   },
 });
+
+/** A call that came after its cache was closed. */
+export function closedError(namespace: string): ShardlineError {
+  return new ShardlineError(coreErrors.CLOSED, `The cache of namespace '${namespace}' was closed.`);
+}
+
+/** A write of the cache's own where a transaction could be rolled back without it. */
+export function writeInTransaction(name: string, key: string, how: string): ShardlineError {
+  return new ShardlineError(
+    cacheErrors.CACHE_WRITE_IN_TRANSACTION,
+    `'${name}:${key}' cannot be written ${how === 'update' ? 'by update' : how} within afterCommit.`,
+  );
+}

@@ -6,7 +6,7 @@ import {
   startRedis,
 } from '@shardline/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createCache } from './index.js';
+import { createCache, type LoadContext } from './index.js';
 
 /** Single faults, one at a time; `test/cache/chaos.test.ts` mixes them. */
 describe('a cache whose servers fail', () => {
@@ -44,6 +44,29 @@ describe('a cache whose servers fail', () => {
       expect(await things.get('k')).toBe(shown);
     },
   );
+
+  it('tells the mark of an invalidation that still waits for a tier to its own loads', async () => {
+    await redis.command('FLUSHALL');
+    await using cache = createCache({ redis: redis.url, l2Timeout: '200ms' });
+    await cache.ready();
+    const asked: (string | undefined)[] = [];
+    const load = (_key: string, { freshness }: LoadContext) => asked.push(freshness);
+    const things = cache.namespace('things', { ttl: '1h', load });
+    await redis.freeze();
+    const marked = ['a', 'b'].map((key, index) =>
+      things.invalidate(key, { freshness: `lsn-${index}` }),
+    );
+    for (const one of marked) expect((await one).acknowledged).toBe(false);
+    await things.get('a');
+    await things.get('b');
+    expect(asked).toEqual(['lsn-0', 'lsn-1']);
+    await redis.thaw();
+    // Each key comes to the tier with its own.
+    await expect.poll(() => cache.health().healthy, { timeout: 15_000 }).toBe(true);
+    await things.get('a');
+    await things.get('b');
+    expect(asked.slice(2)).toEqual(['lsn-0', 'lsn-1']);
+  });
 
   it('without Redis goes on at the price of one deadline, then of none', async () => {
     await using cache = createCache({

@@ -1,6 +1,14 @@
 export type { Bus, BusListener, BusMessage } from './bus/bus.js';
-export { Cache, type CacheCloseReport, createCache } from './cache.js';
+export { Cache, createCache } from './cache.js';
+export type { CacheCloseReport } from './cache-close.js';
 export type { CacheOptions } from './cache-options.js';
+export type {
+  CacheKey,
+  GetOptions,
+  InvalidateOptions,
+  SetOptions,
+  UpdateOptions,
+} from './call-options.js';
 export { type CloudflareOptions, cloudflarePurger } from './edge/cloudflare.js';
 export {
   type CloudFrontOptions,
@@ -13,6 +21,7 @@ export type { EdgePurger, Fetch } from './edge/purger.js';
 export type { EdgeTarget } from './edge/surrogate-keys.js';
 export type { Codec } from './entry/codec.js';
 export type { CompressionName } from './entry/compression.js';
+export { FRESHEST } from './entry/standing-freshness.js';
 export { cacheErrors } from './errors.js';
 export type { CacheHealth } from './health.js';
 export type { InvalidationReport } from './invalidate/invalidator.js';
@@ -26,16 +35,15 @@ export {
 } from './invalidate/outbox.js';
 export type { Rules } from './invalidate/rules.js';
 export { type KeyvStore, keyvStore } from './keyv-store.js';
+export type { CacheNamespace, NamespaceStats } from './namespace.js';
 export type {
-  CacheKey,
-  CacheNamespace,
-  GetOptions,
-  InvalidateOptions,
-  NamespaceStats,
-  SetOptions,
-} from './namespace.js';
+  LoadContext,
+  Loader,
+  NamespaceOptions,
+  Store,
+  TierName,
+} from './namespace-options.js';
 export type { PartitionOptions } from './partition.js';
-export type { LoadContext, Loader, NamespaceOptions, Store, TierName } from './policy.js';
 export type { Inconsistency, ProbeStage } from './probe/probe.js';
 export type { ScheduleOptions } from './schedule/schedules.js';
 export type { MemcachedOptions, MemcachedTarget } from './tiers/memcached/open-memcached.js';

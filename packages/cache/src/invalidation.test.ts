@@ -5,7 +5,7 @@ import {
   startRedis,
 } from '@shardline/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Cache, createCache } from './index.js';
+import { type Cache, createCache, FRESHEST, type LoadContext } from './index.js';
 
 describe('invalidation over three tiers and two caches', () => {
   let redis: RedisServer;
@@ -176,6 +176,81 @@ describe('invalidation over three tiers and two caches', () => {
     await here.invalidate('k', { freshness: '0/30000F8' });
     await there.get('k');
     expect(asked).toEqual([undefined, '0/30000F8']);
+  });
+
+  it('keeps its mark over one without, and tells unlike ones as FRESHEST, values between or not', async () => {
+    const [one, two] = await pair();
+    const asked: (string | undefined)[] = [];
+    const load = (_key: string, { freshness }: LoadContext) => asked.push(freshness);
+    const here = one.namespace('things', { ttl: '1h', load });
+    const there = two.namespace('things', { ttl: '1h', load });
+    await here.invalidate('k', { freshness: 'lsn-1' });
+    await there.get('k');
+    await here.invalidate('k');
+    await there.get('k');
+    await there.invalidate('k', { freshness: 'lsn-2' });
+    await here.get('k');
+    expect(asked).toEqual(['lsn-1', 'lsn-1', FRESHEST]);
+  });
+
+  it('keeps its mark over a `set`, and gives the mark of its namespace to what was set', async () => {
+    const [one, two] = await pair();
+    const asked: (string | undefined)[] = [];
+    const load = (_key: string, { freshness }: LoadContext) => asked.push(freshness);
+    const plain = one.namespace('things', { ttl: '1h', load });
+    await plain.invalidate('k', { freshness: 'lsn-1' });
+    await plain.set('k', 1000);
+    await plain.invalidate('k');
+    await plain.get('k');
+    const marked = two.namespace('marked', { ttl: '1h', load, freshness: 'now' });
+    await marked.set('k', 1000);
+    await redis.command('DEL', `i${number}:marked:v:k`);
+    expect(await marked.peek('k')).toBe(1000);
+    await marked.set('j', 1000, { ttl: '20ms' });
+    await expect.poll(() => marked.peek('j')).toBe(undefined);
+    await marked.get('j');
+    expect(asked).toEqual(['lsn-1', 'now']);
+  });
+
+  it("tells its mark to who loads because another's lease takes too long", async () => {
+    const [one, two] = await pair();
+    const never = new Promise<string>(() => {});
+    const asked: (string | undefined)[] = [];
+    const here = one.namespace('things', { ttl: '1h', load: () => never });
+    const there = two.namespace('things', {
+      ttl: '1h',
+      leaseWait: '30ms',
+      load: (_key: string, { freshness }) => {
+        asked.push(freshness);
+        return 'v';
+      },
+    });
+    await here.invalidate('k', { freshness: 'lsn-1' });
+    const giveUp = new AbortController();
+    const slow = here.get('k', { signal: giveUp.signal });
+    await expect.poll(() => here.stats().loads).toBe(1);
+    expect(await there.get('k')).toBe('v');
+    expect(asked).toEqual(['lsn-1']);
+    giveUp.abort();
+    await expect(slow).rejects.toMatchObject({ code: 'ABORTED' });
+  });
+
+  it('refuses a mark that no tier can keep', async () => {
+    const [one] = await pair();
+    const things = one.namespace('things', { ttl: '1h', load: () => 1 });
+    for (const freshness of ['', 'x'.repeat(257), '\ud800', 7 as never]) {
+      await expect(things.invalidate('k', { freshness })).rejects.toMatchObject({
+        code: 'CACHE_FRESHNESS_INVALID',
+      });
+      const record = { namespace: 'things', keys: ['k'], freshness };
+      await expect(one.apply([record])).rejects.toMatchObject({ code: 'CACHE_FRESHNESS_INVALID' });
+    }
+    expect(() => one.namespace('more', { ttl: '1h', freshness: '' })).toThrow(/is empty/);
+    const longest = 'é'.repeat(128);
+    await things.invalidate('k', { freshness: longest });
+    await things.invalidate('k');
+    const told = things.get('k', { load: (_key, { freshness }) => freshness as never });
+    expect(await told).toBe(longest);
   });
 
   it('of everything leaves nothing, and costs one step', async () => {

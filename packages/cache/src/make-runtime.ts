@@ -1,8 +1,9 @@
 import { type Clock, type ConfigurationFault, configurationError } from '@shardline/core';
 import type { CacheOptions, CacheSettings } from './cache-options.js';
 import type { Invalidator } from './invalidate/invalidator.js';
+import type { NamespaceOptions } from './namespace-options.js';
 import type { Partition } from './partition.js';
-import { type NamespaceOptions, resolvePolicy } from './policy.js';
+import { resolvePolicy } from './policy.js';
 import { NamespaceRuntime } from './runtime.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
 import type { Tracing } from './tracing.js';

@@ -1,9 +1,19 @@
-import { coreErrors, type Duration, durationMs, ShardlineError } from '@shardline/core';
+import { type Duration, durationMs } from '@shardline/core';
+import { argumentsKey } from './arguments-key.js';
+import {
+  type CacheKey,
+  type GetOptions,
+  type InvalidateOptions,
+  type SetOptions,
+  type UpdateOptions,
+  writeOptionsOf,
+} from './call-options.js';
 import type { Coherence } from './coherence.js';
 import type { Counters } from './counters.js';
-import { edgeHeaders, type HeaderFields } from './edge/headers.js';
-import { targetOfKey, targetOfStamp } from './edge/surrogate-keys.js';
-import { cacheErrors } from './errors.js';
+import type { HeaderFields } from './edge/headers.js';
+import { headersOf } from './edge/headers-of.js';
+import { assertFreshness } from './entry/standing-freshness.js';
+import { closedError, writeInTransaction } from './errors.js';
 import { commitScope } from './invalidate/after-commit.js';
 import type {
   InvalidationReport,
@@ -13,10 +23,11 @@ import type {
 import { NAMESPACE_STAMP } from './invalidate/key-template.js';
 import { tagStamp } from './invalidate/tag-stamp.js';
 import { assertKey } from './keys.js';
-import type { Loader, Policy } from './policy.js';
+import type { Policy } from './policy.js';
 import type { Sampler } from './probe/sampler.js';
 import { isProvenSince, type ReadOptions, SlowRead } from './read/slow-read.js';
 import type { NamespaceRuntime } from './runtime.js';
+import { storedKeys } from './stored-keys.js';
 import type { AdmittedEntries } from './tiers/memory/admission.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
 import type { LocalStamps } from './tiers/memory/local-stamps.js';
@@ -24,37 +35,6 @@ import type { MemoryEntry } from './tiers/memory/memory-tier.js';
 import type { FlushReport } from './write/behind-policy.js';
 import { updateValue } from './write/update.js';
 import { writeValue } from './write/write.js';
-
-/** A key: text, or a number that stands for its decimal text. */
-export type CacheKey = string | number | bigint;
-
-/** Options of one read. */
-export interface GetOptions<Value> {
-  readonly signal?: AbortSignal | undefined;
-  /** Loads in place of the namespace's loader. Callers who share a load share the first one's. */
-  readonly load?: Loader<Value> | undefined;
-}
-
-/** Options of one `set`. */
-export interface SetOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Tags besides those that the namespace's `tags` gives. */
-  readonly tags?: readonly string[] | undefined;
-  /** A time to live of its own, without jitter. @default the namespace's */
-  readonly ttl?: Duration | undefined;
-}
-
-/** Options of one `update`. */
-export interface UpdateOptions extends SetOptions {
-  /** Longest run of the work. @default the namespace's `loadTimeout` */
-  readonly timeout?: Duration | undefined;
-}
-
-/** Options of one invalidation. */
-export interface InvalidateOptions {
-  /** Handed to the loaders that read the key next: they must read nothing older. */
-  readonly freshness?: string | undefined;
-}
 
 /** Counts of one namespace in this process; the metrics report the same numbers. */
 export type NamespaceStats = Readonly<Counters>;
@@ -260,13 +240,14 @@ export class CacheNamespace<Value = unknown> {
   /**
    * Removes keys from every tier and every process. Within `cache.afterCommit` it waits for the commit.
    *
-   * @throws ShardlineError `CACHE_INVALIDATION_QUEUED` if a tier could not be reached and the namespace
+   * @throws ShardlineError `CACHE_KEY_INVALID`, `CACHE_FRESHNESS_INVALID`; `CACHE_INVALIDATION_QUEUED` if a tier could not be reached and the namespace
    * is strict; a bounded one reports it instead.
    */
-  invalidate(
+  async invalidate(
     key: CacheKey | readonly CacheKey[],
     options: InvalidateOptions = {},
   ): Promise<InvalidationReport> {
+    assertFreshness(this.name, options.freshness);
     const keys = (Array.isArray(key) ? key : [key]) as readonly CacheKey[];
     return this.#invalidate(
       keys.map((one) => this.#checked(one)),
@@ -297,15 +278,12 @@ export class CacheNamespace<Value = unknown> {
 
   /**
    * Keys that this process's memory or Redis holds, in no order and perhaps twice, some of them out of date
-   * by the time they are read. For tools: it goes over all that Redis has.
+   * by the time they are read. For tools: it goes over all that Redis has, on a Cluster over every master.
+   *
+   * @throws ShardlineError `ABORTED`; `CACHE_TIER_UNAVAILABLE` if a server does not answer: what was read is not all.
    */
-  async *keys(): AsyncGenerator<string> {
-    const { memory, levels, addresses } = this.#runtime;
-    if (levels.length === 0) yield* memory.entries.keys();
-    for (const { tier } of levels) {
-      const prefix = addresses.valuePrefix;
-      for await (const address of tier.scan?.(prefix) ?? []) yield address.slice(prefix.length);
-    }
+  keys(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<string> {
+    return storedKeys(this.#runtime, options.signal);
   }
 
   /**
@@ -316,16 +294,7 @@ export class CacheNamespace<Value = unknown> {
   edgeHeaders(key: CacheKey, value?: Value): HeaderFields {
     const text = String(key);
     assertKey(this.name, text);
-    const policy = this.#policy;
-    const tags = (policy.tags?.(text, value) ?? []).map(tagStamp);
-    const { prefix } = this.#runtime.addresses;
-    const targets = [
-      targetOfKey(prefix, this.name, text),
-      ...[...policy.template.stampsOf(text), ...tags].map((stamp) =>
-        targetOfStamp(prefix, this.name, stamp),
-      ),
-    ];
-    return edgeHeaders({ ...policy, isStrict: this.#runtime.isStrict }, targets);
+    return headersOf(this.#runtime, text, value);
   }
 
   /**
@@ -348,10 +317,7 @@ export class CacheNamespace<Value = unknown> {
   wrap<Arguments extends readonly CacheKey[]>(
     work: (...args: Arguments) => Promise<Value | undefined> | Value | undefined,
   ): (...args: Arguments) => Promise<Value | undefined> {
-    return (...args) =>
-      this.get(args.map((part) => encodePart(part, args.length)).join(':'), {
-        load: () => work(...args),
-      });
+    return (...args) => this.get(argumentsKey(args), { load: () => work(...args) });
   }
 
   #sample(entry: MemoryEntry): void {
@@ -376,14 +342,23 @@ export class CacheNamespace<Value = unknown> {
     );
   }
 
-  async #getSlowly(
+  #getSlowly(
     key: string,
     entry: MemoryEntry | undefined,
     options: GetOptions<Value> | undefined,
     sinceMs: number | undefined,
   ): Promise<unknown> {
-    this.#checked(key);
-    const value = await this.#slowRead.get(key, entry, options as ReadOptions | undefined, sinceMs);
+    try {
+      this.#checked(key);
+      const read = this.#slowRead.get(key, entry, options as ReadOptions | undefined, sinceMs);
+      return this.#sampler === undefined && !this.#clone ? read : this.#shown(key, read);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async #shown(key: string, read: Promise<unknown>): Promise<unknown> {
+    const value = await read;
     this.#sampler?.slow(key, value);
     return this.#clone ? structuredClone(value) : value;
   }
@@ -394,12 +369,7 @@ export class CacheNamespace<Value = unknown> {
     freshness: string | undefined,
   ): Promise<InvalidationReport> {
     this.#counters.invalidations += keys.length + stamps.length;
-    const task: InvalidationTask = {
-      target: this.#runtime,
-      keys,
-      stamps,
-      freshness: freshness ?? this.#policy.freshness,
-    };
+    const task: InvalidationTask = { target: this.#runtime, keys, stamps, freshness };
     const scope = commitScope();
     if (scope === undefined) return this.#invalidator.run([task]);
     scope.tasks.push({ owner: this.#invalidator, task });
@@ -412,25 +382,4 @@ export class CacheNamespace<Value = unknown> {
     assertKey(this.name, text);
     return text;
   }
-}
-
-function writeOptionsOf({ signal, tags, ttl }: SetOptions) {
-  return { signal, tags, ttlMs: ttl === undefined ? undefined : durationMs(ttl, 'ttl') };
-}
-
-function encodePart(part: CacheKey, parts: number): string {
-  const text = String(part);
-  // With several parts a colon inside one must not make two different calls the same key.
-  return parts === 1 ? text : text.replaceAll('%', '%25').replaceAll(':', '%3A');
-}
-
-function writeInTransaction(name: string, key: string, how: string): ShardlineError {
-  return new ShardlineError(
-    cacheErrors.CACHE_WRITE_IN_TRANSACTION,
-    `'${name}:${key}' cannot be written ${how === 'update' ? 'by update' : how} within afterCommit.`,
-  );
-}
-
-function closedError(name: string): ShardlineError {
-  return new ShardlineError(coreErrors.CLOSED, `The cache of namespace '${name}' was closed.`);
 }

@@ -11,7 +11,7 @@ import type { Bus } from './bus/bus.js';
 import { StreamBus } from './bus/stream-bus.js';
 import { TrackingBus } from './bus/tracking-bus.js';
 import { Coherence } from './coherence.js';
-import type { TierName } from './policy.js';
+import type { TierName } from './namespace-options.js';
 import type { NamespaceRuntime } from './runtime.js';
 import { GuardedTier } from './tiers/guarded-tier.js';
 import { type MemcachedTarget, openMemcachedTier } from './tiers/memcached/open-memcached.js';

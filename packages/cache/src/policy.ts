@@ -1,155 +1,10 @@
-import {
-  type ConfigurationFault,
-  checkOptions,
-  configurationError,
-  type Duration,
-  durationOption,
-  integerOption,
-} from '@shardline/core';
-import * as v from 'valibot';
+import { type ConfigurationFault, checkOptions, configurationError } from '@shardline/core';
 import { type Codec, jsonCodec, msgpackCodec } from './entry/codec.js';
 import { type CompressionName, canCompress } from './entry/compression.js';
 import { KeyTemplate } from './invalidate/key-template.js';
-import {
-  type BehindPolicy,
-  behindFaults,
-  behindPolicyOf,
-  behindSchema,
-  type WriteBehindOptions,
-} from './write/behind-policy.js';
-
-/** A tier by its name: memory, Redis, Memcached. */
-export type TierName = 'l1' | 'l2' | 'l3';
-
-/** What a loader is told besides the key. */
-export interface LoadContext {
-  /** Fires at the hard deadline, and when nobody waits for the value any more. */
-  readonly signal: AbortSignal;
-  /**
-   * Opaque mark that the last invalidation left: the loader must read nothing older. Undefined if
-   * there is none. `shardline` puts the pool's position here.
-   */
-  readonly freshness: string | undefined;
-}
-
-/** Reads one value from its source; `undefined` means that it does not exist there. */
-export type Loader<Value> = (
-  key: string,
-  context: LoadContext,
-) => Promise<Value | undefined> | Value | undefined;
-
-/**
- * Writes one value to its source, for `write: 'through'` and `'behind'`. Behind, it may be called again for a
- * value that it has written already, and must stop when its signal fires.
- */
-export type Store<Value> = (
-  key: string,
-  value: Value,
-  context: { readonly signal: AbortSignal },
-) => Promise<void> | void;
-
-/** How a namespace behaves. */
-export interface NamespaceOptions<Value> {
-  /** How long a value is fresh: 1 ms to 10 years. */
-  readonly ttl: Duration;
-  /** Which tiers it lives in. @default every tier that the cache (or the partition) has */
-  readonly tiers?: readonly TierName[] | undefined;
-  /** A Redis or Memcached of its own, by its name in the cache's `partitions`. @default the cache's */
-  readonly partition?: string | undefined;
-  /** Reads a value from its source on a miss. */
-  readonly load?: Loader<Value> | undefined;
-  /**
-   * Runs around every load, whoever gave the loader: to bring a load into a context of its own. @default none
-   */
-  readonly around?: (<T>(load: () => T) => T) | undefined;
-  /** The freshness mark of invalidations that give none. @default none */
-  readonly freshness?: string | undefined;
-  /** Writes a value to its source; needed by `write: 'through'` and `'behind'`. */
-  readonly store?: Store<Value> | undefined;
-  /**
-   * `aside`: `set` fills the cache alone. `through`: it writes to the source first. `behind`: it is answered
-   * at once and the source is written later, in batches. @default 'aside'
-   */
-  readonly write?: 'aside' | 'through' | 'behind' | undefined;
-  /** How `write: 'behind'` writes. */
-  readonly writeBehind?: WriteBehindOptions<Value> | undefined;
-  /**
-   * `bounded`: a read may return what was invalidated at most `bound` ago. `strict`: it never returns what
-   * was read before an acknowledged invalidation; L1 is not used. @default 'bounded'
-   */
-  readonly coherence?: 'bounded' | 'strict' | undefined;
-  /** Longest time by which a bounded namespace may lag behind an invalidation. @default '2s' */
-  readonly bound?: Duration | undefined;
-  /** Limits of the namespace's part of L1. */
-  readonly l1?:
-    | {
-        /** Longest stay in this process's memory. @default the ttl */
-        readonly ttl?: Duration | undefined;
-        /** @default 10_000 */
-        readonly maxEntries?: number | undefined;
-        /** Estimated bytes. @default 64 MiB */
-        readonly maxBytes?: number | undefined;
-      }
-    | undefined;
-  /** Share of the ttl by which each entry's life is shortened at random, 0 to 1. @default 0.1 */
-  readonly jitter?: number | undefined;
-  /** Beyond its ttl, how long a value is still shown while one reader refreshes it. @default '0ms' */
-  readonly staleWhileRevalidate?: Duration | undefined;
-  /** Beyond its ttl, how long a value is still shown if loading fails. @default '0ms' */
-  readonly staleIfError?: Duration | undefined;
-  /** How long "does not exist" is remembered. @default '0ms', not at all */
-  readonly negativeTtl?: Duration | undefined;
-  /** Refresh ahead of expiry (XFetch): true, or its beta; larger is earlier. @default false */
-  readonly eagerRefresh?: boolean | number | undefined;
-  /** Hard deadline of a load. @default '10s' */
-  readonly loadTimeout?: Duration | undefined;
-  /** If a stale value may be shown: when to show it rather than wait for the load. @default '500ms' */
-  readonly softTimeout?: Duration | undefined;
-  /** How long nobody loads a key again after its load failed. @default '250ms' */
-  readonly loadBackoff?: Duration | undefined;
-  /** How long to wait for another process's load before loading without filling. @default '3s' */
-  readonly leaseWait?: Duration | undefined;
-  /** How values are written. @default 'json' */
-  readonly codec?: 'json' | 'msgpack' | Codec | undefined;
-  /** @default 'brotli' */
-  readonly compression?: CompressionName | undefined;
-  /** Bodies below this many bytes are not compressed. @default 2048 */
-  readonly compressAboveBytes?: number | undefined;
-  /** Values that take more bytes than this in a shared tier are not stored there. */
-  readonly maxValueBytes?:
-    | {
-        /** @default 8 MiB */
-        readonly l2?: number | undefined;
-        /** @default 1000 KiB, below Memcached's own limit */
-        readonly l3?: number | undefined;
-      }
-    | undefined;
-  /** Hand out a copy instead of the frozen value itself. @default false */
-  readonly clone?: boolean | undefined;
-  /**
-   * Remember in Redis what is asked for most in each hour of the week, for `cache.warm({ hot: true })` and
-   * `warming.peakHoursAhead`: true (1000 keys an hour), or how many. @default false
-   */
-  readonly hotKeys?: boolean | number | undefined;
-  /**
-   * Compare a share of the values shown with their source: true (1 in 10 000), or the share. What the
-   * cache goes on to show wrongly is counted and told to `onInconsistency`. @default false
-   */
-  readonly probe?: boolean | number | undefined;
-  /** How long responses made of a value are kept elsewhere; see `edgeHeaders`. */
-  readonly edge?:
-    | {
-        /** By an edge, which is purged. @default the ttl */
-        readonly ttl?: Duration | undefined;
-        /** By browsers, which cannot be purged. @default '0ms' */
-        readonly browserTtl?: Duration | undefined;
-      }
-    | undefined;
-  /** How keys are built, for patterns: `'{userId}:{page}'`. @default '{key}', one part */
-  readonly keys?: string | undefined;
-  /** Tags of an entry, from its key and value. */
-  readonly tags?: ((key: string, value: Value | undefined) => readonly string[]) | undefined;
-}
+import type { Loader, NamespaceOptions, Store, TierName } from './namespace-options.js';
+import { type CheckedNamespace, namespaceSchema } from './namespace-schema.js';
+import { type BehindPolicy, behindFaults, behindPolicyOf } from './write/behind-policy.js';
 
 /** A policy with every default filled in, durations in milliseconds. */
 export interface Policy<Value = unknown> {
@@ -200,97 +55,6 @@ export interface Policy<Value = unknown> {
   readonly tags: ((key: string, value: Value | undefined) => readonly string[]) | undefined;
 }
 
-const anyFunction = v.custom<(...args: never[]) => unknown>(
-  (value) => typeof value === 'function',
-  'must be a function',
-);
-const codecSchema = v.union(
-  [v.picklist(['json', 'msgpack']), v.custom<Codec>(isCodec)],
-  "must be 'json', 'msgpack' or a codec with id (100 to 255), name, encode and decode",
-);
-
-function isCodec(value: unknown): boolean {
-  const codec = value as Partial<Codec> | null;
-  return (
-    typeof codec?.id === 'number' &&
-    Number.isInteger(codec.id) &&
-    codec.id >= 1 &&
-    codec.id <= 255 &&
-    typeof codec.encode === 'function' &&
-    typeof codec.decode === 'function'
-  );
-}
-
-function share(min: number, max: number) {
-  return v.pipe(
-    v.number(`must be a number from ${min} to ${max}`),
-    v.minValue(min, `must be from ${min} to ${max}`),
-    v.maxValue(max, `must be from ${min} to ${max}`),
-  );
-}
-
-const shortWait = (fallback: Duration) =>
-  v.optional(durationOption({ min: '1ms', max: '10m' }), fallback);
-const staleSpan = v.optional(durationOption({ max: '3650d' }), '0ms');
-
-const schema = v.strictObject({
-  ttl: durationOption({ min: '1ms', max: '3650d' }),
-  tiers: v.optional(
-    v.pipe(v.array(v.picklist(['l1', 'l2', 'l3'])), v.minLength(1, 'must name at least one tier')),
-  ),
-  partition: v.optional(v.string()),
-  load: v.optional(anyFunction),
-  around: v.optional(anyFunction),
-  freshness: v.optional(v.string()),
-  store: v.optional(anyFunction),
-  write: v.optional(v.picklist(['aside', 'through', 'behind']), 'aside'),
-  writeBehind: v.optional(behindSchema),
-  coherence: v.optional(v.picklist(['bounded', 'strict']), 'bounded'),
-  bound: v.optional(durationOption({ min: '50ms', max: '1h' }), '2s'),
-  l1: v.optional(
-    v.strictObject({
-      ttl: v.optional(durationOption({ min: '1ms', max: '3650d' })),
-      maxEntries: v.optional(integerOption(1, 50_000_000), 10_000),
-      maxBytes: v.optional(integerOption(1024), 64 * 1024 * 1024),
-    }),
-    {},
-  ),
-  jitter: v.optional(share(0, 1), 0.1),
-  staleWhileRevalidate: staleSpan,
-  staleIfError: staleSpan,
-  negativeTtl: staleSpan,
-  eagerRefresh: v.optional(v.union([v.boolean(), share(0, 100)]), false),
-  loadTimeout: shortWait('10s'),
-  softTimeout: shortWait('500ms'),
-  loadBackoff: v.optional(durationOption({ max: '10m' }), '250ms'),
-  leaseWait: shortWait('3s'),
-  codec: v.optional(codecSchema, 'json'),
-  compression: v.optional(v.picklist(['none', 'brotli', 'zstd']), 'brotli'),
-  compressAboveBytes: v.optional(integerOption(0), 2048),
-  maxValueBytes: v.optional(
-    v.strictObject({
-      l2: v.optional(integerOption(1, 512 * 1024 * 1024), 8 * 1024 * 1024),
-      l3: v.optional(integerOption(1, 128 * 1024 * 1024), 1000 * 1024),
-    }),
-    {},
-  ),
-  clone: v.optional(v.boolean(), false),
-  edge: v.optional(
-    v.strictObject({
-      ttl: v.optional(durationOption({ max: '3650d' })),
-      browserTtl: v.optional(durationOption({ max: '3650d' }), '0ms'),
-    }),
-    {},
-  ),
-  hotKeys: v.optional(v.union([v.boolean(), integerOption(1, 100_000)]), false),
-  probe: v.optional(v.union([v.boolean(), share(0, 1)]), false),
-  keys: v.optional(
-    v.pipe(v.string(), v.regex(/^\{\w+\}(:\{\w+\}){0,7}$/, "must look like '{userId}:{page}'")),
-    '{key}',
-  ),
-  tags: v.optional(anyFunction),
-});
-
 const DEFAULT_HOT_KEYS = 1000;
 const DEFAULT_PROBE_SHARE = 1e-4;
 
@@ -310,7 +74,7 @@ export function resolvePolicy<Value>(
   available: readonly TierName[],
 ): Policy<Value> {
   const subject = `cache namespace '${name}'`;
-  const checked = checkOptions(schema, options, subject);
+  const checked = checkOptions(namespaceSchema, options, subject);
   const tiers = checked.tiers ?? available;
   const faults = contradictions(name, checked, tiers, available);
   if (faults.length > 0) throw configurationError(subject, faults);
@@ -372,7 +136,7 @@ function codecOf(codec: 'json' | 'msgpack' | Codec): Codec {
 /** Faults of options that are right one by one and wrong together. */
 function contradictions(
   name: string,
-  options: v.InferOutput<typeof schema>,
+  options: CheckedNamespace,
   tiers: readonly TierName[],
   available: readonly TierName[],
 ): ConfigurationFault[] {

@@ -2,6 +2,7 @@ import { type Clock, SingleFlight } from '@shardline/core';
 import type { Bus, BusMessage } from './bus/bus.js';
 import type { Coherence } from './coherence.js';
 import { Counters } from './counters.js';
+import type { StandingFreshness } from './entry/frame.js';
 import type { InvalidationTarget, Invalidator } from './invalidate/invalidator.js';
 import { NAMESPACE_STAMP } from './invalidate/key-template.js';
 import { Pending } from './invalidate/pending.js';
@@ -57,12 +58,13 @@ export class NamespaceRuntime implements InvalidationTarget {
   readonly random: () => number;
   readonly isStrict: boolean;
   readonly boundMs: number;
+  readonly freshness: string | undefined;
   readonly tombstoneMs: number;
   readonly closing: AbortController;
   readonly provenSince: () => number | undefined;
   readonly tracing: Tracing;
   readonly counters = new Counters();
-  readonly pending = new Pending();
+  readonly pending: Pending;
   readonly failures: RecentFailures;
   readonly reader: Reader;
   readonly behind: WriteBehind | undefined;
@@ -88,7 +90,12 @@ export class NamespaceRuntime implements InvalidationTarget {
     this.random = random;
     this.isStrict = policy.coherence === 'strict';
     this.boundMs = policy.boundMs;
+    this.freshness = policy.freshness;
     this.tombstoneMs = options.tombstoneMs;
+    this.pending = new Pending({
+      holdMs: options.tombstoneMs,
+      monotonicMs: () => clock.monotonicMs(),
+    });
     this.closing = options.closing;
     this.provenSince = options.provenSince;
     this.tracing = options.tracing;
@@ -112,6 +119,7 @@ export class NamespaceRuntime implements InvalidationTarget {
       random,
       tracing: this.tracing,
       isBlocked,
+      pendingFreshness: (key) => this.#pendingFreshness(key),
       isWrittenBehind: (key) => this.behind?.newest(key) !== undefined,
     });
     this.behind = policy.behind && new WriteBehind(this, policy.behind, options.invalidator);
@@ -171,6 +179,13 @@ export class NamespaceRuntime implements InvalidationTarget {
     }
     if (name === NAMESPACE_STAMP) this.memory.clear();
     else this.memory.invalidateName(name);
+  }
+
+  #pendingFreshness(key: string): StandingFreshness | undefined {
+    const freshness = this.pending.freshnessOf(key);
+    return freshness === undefined
+      ? undefined
+      : { freshness, untilMs: this.clock.now() + this.tombstoneMs };
   }
 
   #level(tier: SharedTier, maxValueBytes: number): Level {

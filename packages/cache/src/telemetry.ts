@@ -117,6 +117,12 @@ function levelMetrics(runtimes: ReadonlyMap<string, NamespaceRuntime>): Observed
       each(({ behind }) => behind?.backlog ?? Number.NaN),
     ),
     gauge(
+      'write_behind.backlog_size',
+      'By',
+      'Memory that these take, estimated.',
+      each(({ behind }) => behind?.backlogBytes ?? Number.NaN),
+    ),
+    gauge(
       'write_behind.waiters',
       '{caller}',
       'Callers that wait for a place in the buffer.',

@@ -1,3 +1,4 @@
+import { onAbort } from './abort-listeners.js';
 import { type Clock, type ScheduledCall, systemClock } from './clock.js';
 import { abortedError, deadlineError } from './deadline.js';
 import { coreErrors, ShardlineError } from './errors.js';
@@ -139,10 +140,9 @@ export class BoundedQueue<Value> {
   }
 
   #listen(waiter: Waiter<Value>, signal: AbortSignal): void {
-    const onAbort = () =>
-      this.#settle(waiter)?.reject(abortedError(this.#options.doing, signal.reason));
-    signal.addEventListener('abort', onAbort, { once: true });
-    waiter.unlisten = () => signal.removeEventListener('abort', onAbort);
+    waiter.unlisten = onAbort(signal, () =>
+      this.#settle(waiter)?.reject(abortedError(this.#options.doing, signal.reason)),
+    );
   }
 
   #append(waiter: Waiter<Value>): void {

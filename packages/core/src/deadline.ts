@@ -1,3 +1,4 @@
+import { onAbort } from './abort-listeners.js';
 import { type Clock, systemClock } from './clock.js';
 import { coreErrors, ShardlineError } from './errors.js';
 
@@ -49,8 +50,7 @@ export async function withDeadline<T>(
       reject(error);
     };
   });
-  const onAbort = () => giveUp(abortedError(doing, signal?.reason));
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const ignore = signal && onAbort(signal, () => giveUp(abortedError(doing, signal.reason)));
   const timer = Number.isFinite(timeoutMs)
     ? clock.schedule(timeoutMs, () => giveUp(deadlineError(doing, timeoutMs)), true)
     : undefined;
@@ -62,7 +62,7 @@ export async function withDeadline<T>(
     return await Promise.race([working, givenUp]);
   } finally {
     timer?.cancel();
-    signal?.removeEventListener('abort', onAbort);
+    ignore?.();
   }
 }
 

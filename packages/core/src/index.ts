@@ -1,3 +1,4 @@
+export { onAbort } from './abort-listeners.js';
 export { BoundedQueue, type BoundedQueueOptions, type WaitOptions } from './bounded-queue.js';
 export { Breaker, type BreakerOptions, type BreakerState } from './breaker.js';
 export { type Clock, ManualClock, type ScheduledCall, systemClock } from './clock.js';

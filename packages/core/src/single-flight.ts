@@ -1,3 +1,4 @@
+import { onAbort } from './abort-listeners.js';
 import { abortedError } from './deadline.js';
 
 /**
@@ -69,9 +70,9 @@ export class SingleFlight<Key, Value> {
 
   async #joinWithSignal(key: Key, flight: Flight<Value>, signal: AbortSignal): Promise<Value> {
     flight.callers += 1;
-    let onAbort: () => void = () => {};
+    let giveUp: () => void = () => {};
     const givenUp = new Promise<never>((_, reject) => {
-      onAbort = () => {
+      giveUp = () => {
         flight.callers -= 1;
         if (flight.callers === 0) {
           this.#release(key, flight);
@@ -80,11 +81,11 @@ export class SingleFlight<Key, Value> {
         reject(abortedError(describe(key), signal.reason));
       };
     });
-    signal.addEventListener('abort', onAbort, { once: true });
+    const ignore = onAbort(signal, giveUp);
     try {
       return await Promise.race([flight.outcome, givenUp]);
     } finally {
-      signal.removeEventListener('abort', onAbort);
+      ignore();
     }
   }
 

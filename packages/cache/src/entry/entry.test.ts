@@ -3,7 +3,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeValue, encodeValue, jsonCodec, msgpackCodec } from './codec.js';
 import { compress, decompress } from './compression.js';
-import { decodeFrame, encodeFrame, encodeMarker, encodePrefix, FrameKind } from './frame.js';
+import {
+  decodeFrame,
+  encodeFrame,
+  encodeMarker,
+  encodePrefix,
+  FrameKind,
+  heldPayload,
+} from './frame.js';
 
 const token = Buffer.alloc(16, 7);
 const content = {
@@ -15,7 +22,7 @@ const content = {
   staleMs: 5000,
   loadMs: 12.5,
   rawBytes: 3,
-  freshness: '0/1F',
+  standing: { freshness: '0/1F', untilMs: 1_700_000_060_000 },
   stamps: [
     { name: 'n', value: 'abc' },
     { name: 't:vip', value: '1.2-xyz' },
@@ -29,16 +36,24 @@ describe('a frame', () => {
     expect(frame).toMatchObject({ ...content, payload: FrameKind.Value });
   });
 
-  it('of version 1 stays readable: bytes of a released version', () => {
-    const released = Buffer.from(
-      '534c010100000000070707070707070707070707070707070000000000000000' +
+  it('of version 2 stays readable: its bytes are as they were agreed', () => {
+    const agreed = Buffer.from(
+      '534c020100000000070707070707070707070707070707070000000000000000' +
         '010000004278bcfe56800000' +
         '40ed4c000000000040b3880000000000402900000000000000000003' +
-        '0000001e0004302f314600016e00036162630005743a7669700007312e322d78797a616263',
+        '0000001e4278bcfe65260000' +
+        '0004302f314600016e00036162630005743a7669700007312e322d78797a616263',
       'hex',
     );
-    expect(encodeFrame(token, content).toString('hex')).toBe(released.toString('hex'));
-    expect(decodeFrame(released)?.stamps).toEqual(content.stamps);
+    expect(encodeFrame(token, content).toString('hex')).toBe(agreed.toString('hex'));
+    expect(decodeFrame(agreed)?.stamps).toEqual(content.stamps);
+  });
+
+  it('of another version is none', () => {
+    const other = encodeFrame(token, content);
+    other[2] = 1;
+    expect(decodeFrame(other)).toBe(undefined);
+    expect(heldPayload(other)).toBe(undefined);
   });
 
   it('keeps its payload when only its prefix is overwritten', () => {
@@ -56,7 +71,7 @@ describe('a frame', () => {
     expect(marker).toMatchObject({
       kind: FrameKind.Tombstone,
       payload: undefined,
-      freshness: 'lsn',
+      standing: { freshness: 'lsn', untilMs: 7 },
     });
   });
 

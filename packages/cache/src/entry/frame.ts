@@ -1,8 +1,16 @@
+import {
+  extrasLength,
+  NO_STAMPS,
+  readExtras,
+  type StampPair,
+  writeExtras,
+} from './frame-extras.js';
+
 /**
  * The bytes of an entry in a shared tier, versioned.
  *
  *      0  'S' 'L'               that it is ours
- *      2  version               1
+ *      2  version               2
  *      3  kind                  value, absent, lease, failed, tombstone
  *      4  held                  what a lease or failure still carries below: nothing, a value, absent
  *      8  token (16)            names the lease, and afterwards the fill made under it
@@ -11,9 +19,11 @@
  *     32  codec, 33 compression
  *     36  storedAt, 44 ttl, 52 stale, 60 loadMs (f64 each, milliseconds)
  *     68  size of the body before compression (u32), 72 bytes of the extras (u32)
- *     76  extras: freshness, then (name, stamp) pairs, each a length (u16) and text
- *         (without a payload, storedAt says until when the freshness holds: see `standing-freshness.ts`)
+ *     76  until when the freshness stands (f64, see `standing-freshness.ts`)
+ *     84  extras: freshness, then (name, stamp) pairs, each a length (u16) and text
  *      .  body
+ *
+ * `supersede.lua` reads the freshness and its end where they are here, and writes frames without a payload.
  *
  * The first 24 bytes identify a state exactly: whoever wants to replace it compares them. So a lease
  * for refresh overwrites 32 bytes and leaves the old payload for those who may serve it stale, and a
@@ -41,9 +51,9 @@ export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 export const IDENTITY_BYTES = 24;
 /** Bytes that a lease for refresh overwrites. */
 export const PREFIX_BYTES = 32;
-const HEADER_BYTES = 76;
+const HEADER_BYTES = 84;
 const MAGIC = 0x534c;
-const VERSION = 1;
+const VERSION = 2;
 export const TOKEN_BYTES = 16;
 
 /** How fresh a loader must read, and until when that is to be told. */
@@ -52,11 +62,8 @@ export interface StandingFreshness {
   readonly untilMs: number;
 }
 
-/** One dependency of an entry: the name of a stamp and its value when the entry was made. */
-export interface StampPair {
-  readonly name: string;
-  readonly value: string;
-}
+/** The longest freshness mark, in bytes of UTF-8: a position in a log, a token. */
+export const MAX_FRESHNESS_BYTES = 256;
 
 /** An entry's frame, read. */
 export interface Frame {
@@ -71,7 +78,7 @@ export interface Frame {
   readonly staleMs: number;
   readonly loadMs: number;
   readonly rawBytes: number;
-  readonly freshness: string | undefined;
+  readonly standing: StandingFreshness | undefined;
   readonly stamps: readonly StampPair[];
   readonly body: Buffer;
 }
@@ -86,14 +93,15 @@ export interface FrameContent {
   readonly staleMs: number;
   readonly loadMs: number;
   readonly rawBytes: number;
-  readonly freshness: string | undefined;
+  readonly standing: StandingFreshness | undefined;
   readonly stamps: readonly StampPair[];
   readonly body: Buffer;
 }
 
 /** A whole frame of a value or an absence, under the token of the lease that it fills. */
 export function encodeFrame(token: Buffer, content: FrameContent): Buffer {
-  const extrasBytes = extrasLength(content);
+  const freshness = content.standing?.freshness ?? '';
+  const extrasBytes = extrasLength(freshness, content.stamps);
   const frame = Buffer.allocUnsafe(HEADER_BYTES + extrasBytes + content.body.length);
   writePrefix(frame, content.kind, 0, token, 0);
   frame[32] = content.codec;
@@ -106,11 +114,8 @@ export function encodeFrame(token: Buffer, content: FrameContent): Buffer {
   frame.writeDoubleBE(content.loadMs, 60);
   frame.writeUInt32BE(content.rawBytes, 68);
   frame.writeUInt32BE(extrasBytes, 72);
-  let offset = writeText(frame, HEADER_BYTES, content.freshness ?? '');
-  for (const { name, value } of content.stamps) {
-    offset = writeText(frame, offset, name);
-    offset = writeText(frame, offset, value);
-  }
+  frame.writeDoubleBE(content.standing?.untilMs ?? 0, 76);
+  const offset = writeExtras(frame, HEADER_BYTES, freshness, content.stamps);
   content.body.copy(frame, offset);
   return frame;
 }
@@ -123,12 +128,12 @@ export function encodeMarker(
   standing?: StandingFreshness,
 ): Buffer {
   const freshness = standing?.freshness ?? '';
-  const extrasBytes = 2 + Buffer.byteLength(freshness);
+  const extrasBytes = extrasLength(freshness, NO_STAMPS);
   const frame = Buffer.alloc(HEADER_BYTES + extrasBytes);
   writePrefix(frame, kind, 0, token, untilMs);
-  frame.writeDoubleBE(standing?.untilMs ?? 0, 36);
   frame.writeUInt32BE(extrasBytes, 72);
-  writeText(frame, HEADER_BYTES, freshness);
+  frame.writeDoubleBE(standing?.untilMs ?? 0, 76);
+  writeExtras(frame, HEADER_BYTES, freshness, NO_STAMPS);
   return frame;
 }
 
@@ -155,7 +160,7 @@ export function decodeFrame(bytes: Buffer): Frame | undefined {
   }
   const extrasEnd = HEADER_BYTES + bytes.readUInt32BE(72);
   if (extrasEnd > bytes.length) return undefined;
-  const extras = readExtras(bytes, extrasEnd);
+  const extras = readExtras(bytes, HEADER_BYTES, extrasEnd);
   if (extras === undefined) return undefined;
   return {
     kind,
@@ -168,10 +173,21 @@ export function decodeFrame(bytes: Buffer): Frame | undefined {
     staleMs: bytes.readDoubleBE(52),
     loadMs: bytes.readDoubleBE(60),
     rawBytes: bytes.readUInt32BE(68),
-    freshness: extras.freshness,
+    standing:
+      extras.freshness === undefined
+        ? undefined
+        : { freshness: extras.freshness, untilMs: bytes.readDoubleBE(76) },
     stamps: extras.stamps,
     body: bytes.subarray(extrasEnd),
   };
+}
+
+/** The payload's kind that a frame holds, by its first bytes alone; undefined if there is none or it is not ours. */
+export function heldPayload(bytes: Buffer): Frame['payload'] {
+  if (bytes.length < IDENTITY_BYTES || bytes.readUInt16BE(0) !== MAGIC || bytes[2] !== VERSION) {
+    return undefined;
+  }
+  return payloadOf(bytes[3] as FrameKind, bytes[4] as number);
 }
 
 function payloadOf(kind: FrameKind, held: number): Frame['payload'] {
@@ -193,40 +209,4 @@ function writePrefix(
   target.fill(0, 5, 8);
   token.copy(target, 8, 0, TOKEN_BYTES);
   target.writeDoubleBE(untilMs, 24);
-}
-
-function extrasLength({ freshness, stamps }: FrameContent): number {
-  let bytes = 2 + Buffer.byteLength(freshness ?? '');
-  for (const { name, value } of stamps) {
-    bytes += 4 + Buffer.byteLength(name) + Buffer.byteLength(value);
-  }
-  return bytes;
-}
-
-function writeText(target: Buffer, offset: number, text: string): number {
-  const bytes = target.write(text, offset + 2);
-  target.writeUInt16BE(bytes, offset);
-  return offset + 2 + bytes;
-}
-
-const NO_STAMPS: readonly StampPair[] = [];
-
-function readExtras(bytes: Buffer, end: number) {
-  const texts: string[] = [];
-  let offset = HEADER_BYTES;
-  while (offset < end) {
-    if (offset + 2 > end) return undefined;
-    const textEnd = offset + 2 + bytes.readUInt16BE(offset);
-    if (textEnd > end) return undefined;
-    texts.push(bytes.toString('utf8', offset + 2, textEnd));
-    offset = textEnd;
-  }
-  const freshness = texts[0] === '' ? undefined : texts[0];
-  if (texts.length <= 1) return { freshness, stamps: NO_STAMPS };
-  if (texts.length % 2 === 0) return undefined;
-  const stamps: StampPair[] = [];
-  for (let index = 1; index < texts.length; index += 2) {
-    stamps.push({ name: texts[index] as string, value: texts[index + 1] as string });
-  }
-  return { freshness, stamps };
 }

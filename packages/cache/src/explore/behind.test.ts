@@ -115,8 +115,8 @@ describe('the explorer finds planted faults of a write behind', () => {
       error,
     ) {
       putBack.call(this, write, dueAtMs, error);
-      const { key, value, options } = write;
-      this.put({ key, value, options, dueAtMs }, 0);
+      const { key, value, bytes, options } = write;
+      this.put({ key, value, bytes, options, dueAtMs }, 0);
     });
     const setup = { ...two, failing: [1001] };
     const { violation } = await exploreRandomly(scenario(setup, writesOfOne), {

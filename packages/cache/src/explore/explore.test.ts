@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { FRESHEST } from '../index.js';
 import { NamespaceRuntime } from '../runtime.js';
 import { MemoryTier } from '../tiers/memory/memory-tier.js';
 import { exploreAll, exploreRandomly } from './scheduler.js';
@@ -53,8 +54,8 @@ const expiredLease: Actors = {
     world.change(two),
     (async () => {
       await world.scheduler.step('leases expire');
-      world.stores.l2.expireLeases();
-      world.stores.l3.expireLeases();
+      world.stores.l2.expireLeases(world.scheduler.clock.now());
+      world.stores.l3.expireLeases(world.scheduler.clock.now());
       await world.read(two);
     })(),
   ],
@@ -67,8 +68,8 @@ const slowLoader: Actors = {
       await world.change(two);
       const slow = world.read(one);
       await world.scheduler.step('leases expire');
-      world.stores.l2.expireLeases();
-      world.stores.l3.expireLeases();
+      world.stores.l2.expireLeases(world.scheduler.clock.now());
+      world.stores.l3.expireLeases(world.scheduler.clock.now());
       await world.read(two);
       await slow;
     })(),
@@ -180,6 +181,60 @@ const changesInTurn: Actors = {
   ],
 };
 
+/** The second invalidation brings no mark, whatever stands in the place of the first one's: it, a lease, a value. */
+const changeAndTouch: Actors = {
+  at: (world, one, two) => [
+    world.read(one),
+    (async () => {
+      await world.change(two);
+      await world.touch(two);
+      await world.read(one);
+    })(),
+  ],
+};
+/** The value that was loaded under a mark ends before the mark does. */
+const changeAndShortLife: Actors = {
+  at: (world, one, two) => [
+    (async () => {
+      await world.change(two);
+      await Promise.all([world.read(one), world.read(two)]);
+      await world.scheduler.clock.advance(50);
+      await world.read(one);
+    })(),
+  ],
+};
+/** A writer takes its leases over the mark of a change, and dies before it has written anything. */
+const deadWriter: Actors = {
+  at: (world, one, two) => [
+    world.read(one),
+    (async () => {
+      await world.change(two);
+      void one.update('k', () => new Promise<never>(() => {})).catch(() => {});
+      await world.scheduler.step('leases expire');
+      const nowMs = world.scheduler.clock.now();
+      world.stores.l2.expireLeases(nowMs);
+      world.stores.l3.expireLeases(nowMs);
+      await world.read(two);
+    })(),
+  ],
+};
+/** A writer dies when the source has its value. */
+const deadWriterBehind: Actors = {
+  at: (world, one, two) => [
+    (async () => {
+      await world.writeAndDie(one);
+      const nowMs = world.scheduler.clock.now();
+      world.stores.l2.expireLeases(nowMs);
+      world.stores.l3.expireLeases(nowMs);
+      await Promise.all([world.read(one), world.read(two)]);
+    })(),
+  ],
+};
+/** Their marks may arrive in another order than they wrote in. */
+const changesAtOnce: Actors = {
+  at: (world, one, two) => [world.change(one), world.change(two)],
+};
+
 const bounded = { coherence: 'bounded' } as const;
 const strict = { coherence: 'strict' } as const;
 
@@ -195,6 +250,15 @@ function swr(setup: Setup): Setup {
 
 function lagging(setup: Setup): Setup {
   return { ...setup, isLagging: true };
+}
+
+function shortLived(setup: Setup): Setup {
+  return { ...setup, options: { ...setup.options, ttl: '10ms', jitter: 0 } };
+}
+
+/** Every write is to be read where it was written. */
+function marked(setup: Setup): Setup {
+  return { ...setup, options: { ...setup.options, freshness: FRESHEST } };
 }
 
 function through(setup: Setup): Setup {
@@ -229,6 +293,22 @@ const cases: readonly (readonly [string, Setup, Actors])[] = [
     'a lease over a mark that expires, of a lagging replica, L2 and L3',
     lagging(three),
     expiredLease,
+  ],
+  ['changes at once, of a lagging replica', lagging(two), changesAtOnce],
+  ['changes at once and a read, of a lagging replica', lagging(two), twoChanges],
+  ['changes at once and a read, of a lagging replica, L2 and L3', lagging(three), twoChanges],
+  ['changes at once, of a lagging replica, strict', lagging(strictThree), twoChanges],
+  ['an invalidation without a mark after a change', lagging(two), changeAndTouch],
+  ['an invalidation without a mark after a change, L2 and L3', lagging(three), changeAndTouch],
+  ['a value that ends before its mark', shortLived(lagging(two)), changeAndShortLife],
+  ['a value that ends before its mark, L2 and L3', shortLived(lagging(three)), changeAndShortLife],
+  ['a writer that dies over a mark', lagging(two), deadWriter],
+  ['a writer that dies over a mark, L2 and L3', lagging(three), deadWriter],
+  ['a writer that dies when it has written', marked(lagging(strictTwo)), deadWriterBehind],
+  [
+    'a writer that dies when it has written, L2 and L3',
+    marked(lagging(strictThree)),
+    deadWriterBehind,
   ],
   ['a write through against a change', through(three), writeAndChange],
   ['a write through against reads', through(two), writeAndRead],
@@ -298,6 +378,9 @@ describe('the explorer finds planted faults', () => {
     ['invalidation is acknowledged before it is done', strictTwo, warmReadersAndChange],
     ['replace ignores what was seen', strictTwo, twoUpdates],
     ['lease forgets how fresh to read', lagging(two), slowLoader],
+    ['seizure forgets how fresh to read', lagging(two), deadWriter],
+    ['unmarked invalidation forgets how fresh to read', lagging(two), changeAndTouch],
+    ['last mark to arrive replaces the others', lagging(two), changesAtOnce],
   ];
   for (const [mutant, sound, actors] of mutants) {
     it(`a tier whose ${mutant}`, async () => {

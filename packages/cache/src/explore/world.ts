@@ -1,6 +1,12 @@
 import { expect } from 'vitest';
 import { decodeFrame, FrameKind } from '../entry/frame.js';
-import { type Cache, type CacheNamespace, createCache, type NamespaceOptions } from '../index.js';
+import {
+  type Cache,
+  type CacheNamespace,
+  createCache,
+  FRESHEST,
+  type NamespaceOptions,
+} from '../index.js';
 import type { Scenario, Scheduler } from './scheduler.js';
 import { ScriptedWire } from './scripted-bus.js';
 import { type Mutant, ScriptedStore, ScriptedTier } from './scripted-tier.js';
@@ -58,7 +64,7 @@ export class World {
       leaseWait: '50ms',
       load: async (_key, { freshness }) => {
         await scheduler.step(`${name} load`);
-        const read = setup.isLagging === true ? Number(freshness ?? 1) : this.version;
+        const read = setup.isLagging === true ? this.#replicaThatHas(freshness) : this.version;
         await scheduler.step(`${name} loaded`);
         return read;
       },
@@ -73,6 +79,11 @@ export class World {
     });
   }
 
+  /** What the slowest replica holds that will do. */
+  #replicaThatHas(freshness: string | undefined): number {
+    return freshness === FRESHEST ? this.version : Number(freshness ?? 1);
+  }
+
   /** The version that a value stands for: what was written through has a number of its own. */
   versionOf(value: number): number {
     return this.#written.get(value) ?? value;
@@ -85,6 +96,12 @@ export class World {
     const version = this.version;
     const { acknowledged } = await through.invalidate('k', { freshness: String(version) });
     if (acknowledged) this.floor = Math.max(this.floor, version);
+  }
+
+  /** Invalidates without a mark: for the sake of something that no replica lags behind with. */
+  async touch(through: CacheNamespace<number>): Promise<void> {
+    await this.scheduler.step('touch begins');
+    await through.invalidate('k');
   }
 
   /** Writes to the source behind the cache, and waits until the source has it. */
@@ -129,6 +146,21 @@ export class World {
     if (done?.report.acknowledged === true) this.floor = Math.max(this.floor, version);
   }
 
+  /** Writes to the source under leases of the cache, and is never heard of again. */
+  async writeAndDie(through: CacheNamespace<number>): Promise<void> {
+    await new Promise<void>((written) => {
+      const work = async () => {
+        await this.scheduler.step('write before death');
+        this.version += 1;
+        this.floor = this.version;
+        written();
+        return new Promise<never>(() => {});
+      };
+      // Ends with the namespace's deadline, which nobody waits for.
+      through.update('k', work).catch(() => {});
+    });
+  }
+
   /** A read that, if strict, must not be older than what was acknowledged when it began. */
   async read(from: CacheNamespace<number>): Promise<void> {
     await this.scheduler.step('read begins');
@@ -140,8 +172,8 @@ export class World {
   /** When all is over: nobody holds or returns anything older than the floor. */
   async judge(namespaces: readonly CacheNamespace<number>[]): Promise<void> {
     await this.scheduler.drain();
-    for (const { entries } of Object.values(this.stores)) {
-      for (const { bytes } of entries.values()) {
+    for (const store of Object.values(this.stores)) {
+      for (const { bytes } of store.entries.values()) {
         const frame = decodeFrame(bytes);
         if (frame?.kind !== FrameKind.Value) continue;
         const version = this.versionOf(JSON.parse(frame.body.toString()));

@@ -1,5 +1,6 @@
 import { ManualClock } from '@shardline/core';
 import { describe, expect, it } from 'vitest';
+import { FRESHEST } from '../entry/standing-freshness.js';
 import { KeyTemplate } from './key-template.js';
 import { type OutboxRow, startOutboxRelay } from './outbox.js';
 import { Pending } from './pending.js';
@@ -85,32 +86,87 @@ describe('a key template', () => {
 });
 
 describe('pending invalidations', () => {
+  const HOLD_MS = 60_000;
+  function pendingOf(maxKeys?: number) {
+    const clock = new ManualClock();
+    const monotonicMs = () => clock.monotonicMs();
+    const limit = maxKeys === undefined ? {} : { maxKeys };
+    return { clock, pending: new Pending({ holdMs: HOLD_MS, monotonicMs, ...limit }) };
+  }
+  const marksOf = (pending: Pending) =>
+    Object.fromEntries(
+      pending
+        .take()
+        .batches.flatMap(({ keys, freshness }) => keys.map((key) => [key, freshness] as const)),
+    );
+
   it('block their keys until they are done, and what is added meanwhile stays', () => {
-    const pending = new Pending();
+    const { pending } = pendingOf();
     pending.add(['a', 'b'], [], 'lsn-1');
     expect([pending.isBlocked('a'), pending.isBlocked('c')]).toEqual([true, false]);
     const taken = pending.take();
     pending.add(['a'], [], undefined);
     pending.done(taken);
     expect([pending.isBlocked('a'), pending.isBlocked('b')]).toEqual([true, false]);
-    expect(pending.take().freshness).toBe('lsn-1');
+    expect(marksOf(pending)).toEqual({ a: 'lsn-1' });
     pending.done(pending.take());
     expect(pending.size).toBe(0);
   });
 
+  it('keep a mark for each key, and join those of one', () => {
+    const { pending } = pendingOf();
+    pending.add(['a', 'b'], [], 'lsn-1');
+    pending.add(['c'], ['t:vip'], undefined);
+    pending.add(['b', 'd'], [], 'lsn-2');
+    pending.add(['a'], [], 'lsn-1');
+    expect(marksOf(pending)).toEqual({ a: 'lsn-1', b: FRESHEST, c: undefined, d: 'lsn-2' });
+    expect(pending.take().batches.flatMap(({ stamps }) => stamps)).toEqual(['t:vip']);
+    expect(pending.freshnessOf('b')).toBe(FRESHEST);
+    expect(pending.freshnessOf('unknown')).toBe(undefined);
+  });
+
+  it('go through as one that asks for all when many unlike marks wait', () => {
+    const { pending } = pendingOf();
+    for (let index = 0; index < 100; index += 1) pending.add([`k${index}`], [], `lsn-${index}`);
+    pending.add(['plain'], [], undefined);
+    const { batches } = pending.take();
+    expect(batches.map(({ keys, freshness }) => [keys.length, freshness])).toEqual([
+      [1, undefined],
+      [100, FRESHEST],
+    ]);
+  });
+
   it('become one invalidation of everything when they are too many', () => {
-    const pending = new Pending(10);
-    pending.add(
-      Array.from({ length: 11 }, (_, index) => `k${index}`),
-      [],
-      undefined,
-    );
-    expect(pending.take()).toMatchObject({ keys: [], stamps: ['n'] });
+    const { pending } = pendingOf(10);
+    const keys = Array.from({ length: 11 }, (_, index) => `k${index}`);
+    pending.add(keys, [], undefined);
+    expect(pending.take().batches).toEqual([{ keys: [], stamps: ['n'], freshness: undefined }]);
     expect(pending.isBlocked('any')).toBe(true);
+    pending.done(pending.take());
+    expect(pending.size).toBe(0);
+  });
+
+  it('that gave up marks go through again when every mark would have ended, and not before', async () => {
+    const { pending, clock } = pendingOf(2);
+    pending.add(['a', 'b'], [], 'lsn-1');
+    pending.add(['c'], [], undefined);
+    expect(pending.freshnessOf('any')).toBe('lsn-1');
+    const first = pending.take();
+    expect(first.batches).toEqual([{ keys: [], stamps: ['n'], freshness: undefined }]);
+    pending.done(first);
+    expect(pending.take().batches).toEqual([]);
+    pending.done(pending.take());
+    expect([pending.isBlocked('any'), pending.size]).toEqual([true, 1]);
+    await clock.advance(HOLD_MS);
+    const last = pending.take();
+    expect(last.batches).toEqual(first.batches);
+    pending.done(last);
+    expect([pending.isBlocked('any'), pending.size]).toEqual([false, 0]);
+    expect(pending.freshnessOf('any')).toBe(undefined);
   });
 
   it('of a tag block every key: nobody knows which it covers', () => {
-    const pending = new Pending();
+    const { pending } = pendingOf();
     pending.add([], ['t:vip'], undefined);
     expect(pending.isBlocked('any')).toBe(true);
   });

@@ -25,6 +25,8 @@ export interface InvalidationTarget {
   readonly addresses: Addresses;
   readonly isStrict: boolean;
   readonly boundMs: number;
+  /** The freshness mark of invalidations that give none. */
+  readonly freshness: string | undefined;
   /** How long a tombstone must outlive the replicas' lag, in milliseconds. */
   readonly tombstoneMs: number;
   /** Nearest first. */
@@ -40,6 +42,7 @@ export interface InvalidationTask {
   readonly target: InvalidationTarget;
   readonly keys: readonly string[];
   readonly stamps: readonly string[];
+  /** A mark for the keys. @default the target's */
   readonly freshness?: string | undefined;
 }
 
@@ -100,7 +103,7 @@ export class Invalidator {
     for (const target of this.#behind) {
       const taken = target.pending.take();
       const failed = new Map<string, unknown>();
-      await this.#steps({ target, ...taken }, failed);
+      for (const batch of taken.batches) await this.#steps({ target, ...batch }, failed);
       if (failed.size === 0) target.pending.done(taken);
       if (target.pending.size === 0) this.#behind.delete(target);
     }
@@ -117,7 +120,7 @@ export class Invalidator {
     const failed = new Map<string, unknown>();
     await this.#steps(task, failed);
     if (failed.size === 0) return;
-    target.pending.add(keys, stamps, freshness);
+    target.pending.add(keys, stamps, freshness ?? target.freshness);
     this.#behind.add(target);
     this.#scheduleReplay();
     for (const [name, error] of failed) waiting.set(name, error);
@@ -160,7 +163,8 @@ async function attempt(
 }
 
 async function invalidateLevel(level: Level, task: InvalidationTask): Promise<void> {
-  const { target, keys, stamps, freshness } = task;
+  const { target, keys, stamps } = task;
+  const freshness = task.freshness ?? target.freshness;
   if (stamps.some(isTagStamp)) {
     // Before the tags themselves: whoever sees it unchanged after a load knows that no tag changed.
     await level.tier.bumpStamps([target.addresses.stamp(ANY_TAG_STAMP)]);

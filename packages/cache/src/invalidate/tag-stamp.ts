@@ -1,4 +1,4 @@
-import type { StampPair } from '../entry/frame.js';
+import type { StampPair } from '../entry/frame-extras.js';
 
 /** The stamp that every invalidation of any tag changes, so that tags found after a load can be judged. */
 export const ANY_TAG_STAMP = 'g';

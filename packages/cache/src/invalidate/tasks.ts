@@ -1,3 +1,5 @@
+import { type ConfigurationFault, configurationError } from '@shardline/core';
+import { assertFreshness } from '../entry/standing-freshness.js';
 import { assertKey } from '../keys.js';
 import type { InvalidationTarget, InvalidationTask } from './invalidator.js';
 import type { KeyTemplate } from './key-template.js';
@@ -13,15 +15,13 @@ export function recordOf({ namespace, kind, text }: RuleHit): InvalidationRecord
   return kind === 'tag' ? { namespace, tags: [text] } : { namespace, patterns: [text] };
 }
 
-/** What a row asks of its namespace. */
-export function taskOf(
-  runtime: InvalidationTarget & {
-    readonly policy: { readonly template: KeyTemplate; readonly freshness: string | undefined };
-  },
-  record: InvalidationRecord,
-): InvalidationTask {
+/** A namespace that a row may name. */
+type TaskTarget = InvalidationTarget & { readonly policy: { readonly template: KeyTemplate } };
+
+function taskOf(runtime: TaskTarget, record: InvalidationRecord): InvalidationTask {
   const { template } = runtime.policy;
   for (const key of record.keys ?? []) assertKey(runtime.name, key);
+  assertFreshness(runtime.name, record.freshness);
   const patterns = record.patterns ?? [];
   return {
     target: runtime,
@@ -30,8 +30,28 @@ export function taskOf(
       ...(record.tags ?? []).map(tagStamp),
       ...patterns.map((pattern) => template.stampOfPattern(runtime.name, pattern)),
     ],
-    freshness: record.freshness ?? runtime.policy.freshness,
+    freshness: record.freshness,
   };
+}
+
+/**
+ * What rows ask of the namespaces of a cache.
+ *
+ * @throws ShardlineError `CONFIG_INVALID` for a namespace that it does not have.
+ */
+export function tasksOf(
+  runtimes: ReadonlyMap<string, TaskTarget>,
+  records: readonly InvalidationRecord[],
+): InvalidationTask[] {
+  const faults: ConfigurationFault[] = [];
+  const tasks = records.flatMap((record) => {
+    const runtime = runtimes.get(record.namespace);
+    if (runtime !== undefined) return [taskOf(runtime, record)];
+    faults.push({ path: record.namespace, message: 'is no namespace of this cache' });
+    return [];
+  });
+  if (faults.length > 0) throw configurationError('an invalidation', faults);
+  return mergeTasks(tasks);
 }
 
 /** One task for each namespace, without doubles; what carries a freshness mark stays by itself. */

@@ -14,6 +14,8 @@ import type { SharedTier } from '../tiers/tier.js';
  */
 interface RememberedStamp {
   readonly value: string;
+  /** It alone by its name: what most keys depend on, so that a hit makes no map. */
+  readonly alone: ReadonlyMap<string, string>;
   readonly goodAsOfMs: number;
   readonly era: string;
 }
@@ -43,16 +45,29 @@ export class TierStamps {
   remembered(names: readonly string[], era: string): CurrentStamps | undefined {
     const nowMs = this.monotonicMs();
     if (names.length === 0) return { byName: NONE, goodAsOfMs: nowMs };
+    if (names.length === 1) {
+      const stamp = this.#vouchedFor(names[0] as string, era, nowMs);
+      return stamp && { byName: stamp.alone, goodAsOfMs: this.#goodAsOfMs(stamp, nowMs) };
+    }
     const byName = new Map<string, string>();
     let goodAsOfMs = nowMs;
     for (const name of names) {
-      const stamp = this.#remembered.get(name);
-      if (stamp === undefined || stamp.era !== era) return undefined;
-      if (!this.coherence.isWithin(this.boundMs, stamp.goodAsOfMs, nowMs)) return undefined;
+      const stamp = this.#vouchedFor(name, era, nowMs);
+      if (stamp === undefined) return undefined;
       byName.set(name, stamp.value);
-      goodAsOfMs = Math.min(goodAsOfMs, Math.max(stamp.goodAsOfMs, this.coherence.asOfMs));
+      goodAsOfMs = this.#goodAsOfMs(stamp, goodAsOfMs);
     }
     return { byName, goodAsOfMs };
+  }
+
+  #vouchedFor(name: string, era: string, nowMs: number): RememberedStamp | undefined {
+    const stamp = this.#remembered.get(name);
+    if (stamp === undefined || stamp.era !== era) return undefined;
+    return this.coherence.isWithin(this.boundMs, stamp.goodAsOfMs, nowMs) ? stamp : undefined;
+  }
+
+  #goodAsOfMs(stamp: RememberedStamp, atMost: number): number {
+    return Math.min(atMost, Math.max(stamp.goodAsOfMs, this.coherence.asOfMs));
   }
 
   /** Stamps as the tier has them now. */
@@ -67,7 +82,8 @@ export class TierStamps {
       byName.set(name, value);
       // An invalidation heard while we asked may be newer than the answer.
       if (!this.local.isUnchangedSince(sequence, name)) return;
-      this.#remembered.set(name, { value, goodAsOfMs: askedAtMs, era });
+      const alone = new Map([[name, value]]);
+      this.#remembered.set(name, { value, alone, goodAsOfMs: askedAtMs, era });
       // Whichever is forgotten is asked for again, so the oldest will do.
       if (this.#remembered.size > MAX_REMEMBERED) this.#forgetOldest();
     });

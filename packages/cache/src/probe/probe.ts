@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sleep } from '@shardline/core';
+import type { StandingFreshness } from '../entry/frame.js';
 import { Attempt } from '../read/attempt.js';
 import { lookAt } from '../read/level.js';
-import { frameOf } from '../read/pack.js';
 import type { NamespaceRuntime } from '../runtime.js';
 
 /**
@@ -95,19 +95,17 @@ export class Probe {
     return isDeepStrictEqual(decode(encode(value)), decode(encode(shown)));
   }
 
-  async #freshnessOf(key: string): Promise<string | undefined> {
+  async #freshnessOf(key: string): Promise<StandingFreshness | undefined> {
     const { levels, addresses, policy, clock, counters } = this.#runtime;
     const [level] = levels;
     if (level === undefined) return undefined;
-    const look = await lookAt(level, {
+    const { standing } = await lookAt(level, {
       address: addresses.value(key),
       required: policy.template.stampsOf(key),
       mustAsk: false,
-      wallMs: () => clock.now(),
-      monotonicMs: () => clock.monotonicMs(),
+      clock,
       counters,
     });
-    const { reading } = look;
-    return reading.state === 'miss' ? reading.freshness : frameOf(look)?.freshness;
+    return standing;
   }
 }

@@ -1,7 +1,10 @@
 import { type Clock, ShardlineError } from '@shardline/core';
 import { LRUCache } from 'lru-cache';
+import type { StandingFreshness } from '../entry/frame.js';
+import { joined } from '../entry/standing-freshness.js';
 import { cacheErrors } from '../errors.js';
-import type { Loader, Policy } from '../policy.js';
+import type { Loader } from '../namespace-options.js';
+import type { Policy } from '../policy.js';
 import type { MemoryTicket } from '../tiers/memory/memory-tier.js';
 import type { Found } from './found.js';
 import type { Look } from './level.js';
@@ -45,7 +48,8 @@ export class Attempt {
   readonly mustAsk: boolean;
   readonly patientUntilMs: number;
   first: FirstLook | undefined;
-  freshness: string | undefined;
+  /** How fresh a load must read, as far as is known. */
+  standing: StandingFreshness | undefined;
   holdsLease = false;
   /** The best value so far that may be shown if loading fails. */
   stale: Found | undefined;
@@ -67,11 +71,11 @@ export class Attempt {
   }
 
   /**
-   * What was seen last counts: who looks a second time, because his lease was refused, may find the mark of a newer
-   * invalidation, and a level below is invalidated before the one above it.
+   * Every tier that is looked at may know of another write, since each is invalidated in its own time; and who looks a
+   * second time, because his lease was refused, may find the mark of a newer one.
    */
-  learnFreshness(freshness: string | undefined): void {
-    this.freshness = freshness ?? this.freshness;
+  learnFreshness(standing: StandingFreshness | undefined): void {
+    this.standing = joined(this.standing, standing);
   }
 
   /** A value beyond its ttl, or due early, that must be loaded anew. */

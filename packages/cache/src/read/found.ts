@@ -1,4 +1,4 @@
-import type { Frame } from '../entry/frame.js';
+import type { Frame, StandingFreshness } from '../entry/frame.js';
 import type { EntryTimes } from './refresh.js';
 
 /** A value on its way to the caller and into the tiers above where it was found. */
@@ -10,7 +10,8 @@ export interface Found extends EntryTimes {
   readonly provenAtMs: number;
   /** Stamps besides those that the key's shape gives: the tags. */
   readonly tagNames: readonly string[];
-  readonly freshness: string | undefined;
+  /** How fresh it was to be read, for whoever loads after it. */
+  readonly standing: StandingFreshness | undefined;
   /** The body as it stands in a tier, so that a promotion need not write it anew. */
   readonly packed: PackedBody | undefined;
 }

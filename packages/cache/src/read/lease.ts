@@ -1,4 +1,5 @@
-import { type Frame, FrameKind, type StampPair } from '../entry/frame.js';
+import { type Frame, FrameKind } from '../entry/frame.js';
+import type { StampPair } from '../entry/frame-extras.js';
 import { ageOf } from './refresh.js';
 
 /**
@@ -15,7 +16,7 @@ export type Reading =
   /** A load failed a moment ago. */
   | { readonly state: 'backoff'; readonly held: Frame | undefined }
   /** Nothing usable: take a lease on what was seen. */
-  | { readonly state: 'miss'; readonly freshness: string | undefined };
+  | { readonly state: 'miss' };
 
 /** What a frame is judged by. */
 export interface Judgement {
@@ -30,17 +31,17 @@ export interface Judgement {
 /** The stamp under which a frame says in which run of the store it was made. */
 export const ERA_STAMP = '@';
 
+const MISS: Reading = { state: 'miss' };
+
 export function readingOf(frame: Frame | undefined, judgement: Judgement): Reading {
-  if (frame === undefined) return { state: 'miss', freshness: undefined };
-  const { freshness } = frame;
-  if (frame.kind === FrameKind.Tombstone) return { state: 'miss', freshness };
+  if (frame === undefined || frame.kind === FrameKind.Tombstone) return MISS;
   const usable = frame.payload !== undefined && isValid(frame.stamps, judgement);
   if (frame.kind === FrameKind.Lease || frame.kind === FrameKind.Failed) {
     return markerReading(frame, usable, judgement);
   }
-  if (!usable) return { state: 'miss', freshness };
+  if (!usable) return MISS;
   const age = ageOf(frame, judgement.nowMs);
-  return age === 'expired' ? { state: 'miss', freshness } : { state: age, frame };
+  return age === 'expired' ? MISS : { state: age, frame };
 }
 
 /**
@@ -50,9 +51,7 @@ function markerReading(frame: Frame, usable: boolean, judgement: Judgement): Rea
   const isOver = judgement.nowMs >= frame.untilMs;
   const held = usable && ageOf(frame, judgement.nowMs) !== 'expired' ? frame : undefined;
   if (!isOver) return { state: frame.kind === FrameKind.Lease ? 'leased' : 'backoff', held };
-  return held === undefined
-    ? { state: 'miss', freshness: frame.freshness }
-    : { state: 'stale', frame: held };
+  return held === undefined ? MISS : { state: 'stale', frame: held };
 }
 
 /** Whether every stamp is as it was when the entry was made, and none that is needed is missing. */

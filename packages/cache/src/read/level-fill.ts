@@ -1,5 +1,7 @@
 import { isShardlineError } from '@shardline/core';
-import { encodeFrame, FrameKind, type StampPair } from '../entry/frame.js';
+import { encodeFrame, FrameKind } from '../entry/frame.js';
+import type { StampPair } from '../entry/frame-extras.js';
+import { joined, lifeWith, stillStanding } from '../entry/standing-freshness.js';
 import { cacheErrors } from '../errors.js';
 import { ANY_TAG_STAMP } from '../invalidate/tag-stamp.js';
 import type { Lease } from '../tiers/tier.js';
@@ -39,16 +41,19 @@ export class LevelFill {
   /** Fills a level under its lease. The value goes up either way; refused, it is only not stored. */
   async fill(held: Held, key: string, found: Found): Promise<Found> {
     const { counters, clock, addresses } = this.parts;
-    const frame = await this.#frameFor(held, found);
+    const nowMs = clock.now();
+    const standing = stillStanding(joined(held.lease.standing, found.standing), nowMs);
+    const frame = await this.#frameFor(held, { ...found, standing });
     if (frame === undefined) {
       await this.giveBack(held, key, true);
       return found;
     }
     const sentAtMs = clock.monotonicMs();
     try {
-      const leftMs = found.storedAtMs + found.ttlMs + found.staleMs - clock.now();
+      const leftMs = found.storedAtMs + found.ttlMs + found.staleMs - nowMs;
+      const lifeMs = lifeWith(standing, leftMs, nowMs);
       const { tier } = held.level;
-      const accepted = await tier.fill(addresses.value(key), held.lease, frame.bytes, leftMs);
+      const accepted = await tier.fill(addresses.value(key), held.lease, frame.bytes, lifeMs);
       if (!accepted) {
         counters.refusedFills += 1;
         return { ...found, packed: frame.packed };
@@ -98,7 +103,7 @@ export class LevelFill {
       ttlMs: found.ttlMs,
       staleMs: found.staleMs,
       loadMs: found.loadMs,
-      freshness: found.freshness,
+      standing: found.standing,
       stamps,
     });
     if (bytes.length > level.tier.maxFrameBytes) {

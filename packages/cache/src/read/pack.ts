@@ -10,6 +10,7 @@ import type { ReaderParts } from './reader-parts.js';
 
 /** Values to the bodies that stand in a tier, and back. */
 
+const ABSENT = { value: undefined };
 const NO_BODY: PackedBody = { codec: 0, compression: 0, rawBytes: 0, body: Buffer.alloc(0) };
 
 /**
@@ -37,33 +38,35 @@ export async function pack(
   }
 }
 
-/** The value of a look, decoded; undefined (and counted) if its bytes are corrupt. */
-export function unpack({ policy, counters }: ReaderParts, look: Look): Found | undefined {
+/** The value of a look with all that a fill above it needs; undefined (and counted) if its bytes are corrupt. */
+export function unpack(parts: ReaderParts, look: Look): Found | undefined {
   const frame = frameOf(look);
-  if (frame === undefined) return undefined;
-  const isAbsent = isAbsence(frame);
-  let value: unknown;
-  if (!isAbsent) {
-    const raw = decompress(frame.body, frame.compression, frame.rawBytes);
-    const decoded = raw && decodeValue(policy.codec, frame.codec, raw);
-    if (decoded === undefined) {
-      counters.corruptFrames += 1;
-      return undefined;
-    }
-    value = decoded.value;
-  }
+  const decoded = frame && unpackValue(parts, frame);
+  if (frame === undefined || decoded === undefined) return undefined;
   return {
-    value,
-    isAbsent,
+    value: decoded.value,
+    isAbsent: isAbsence(frame),
     provenAtMs: look.goodAsOfMs,
     storedAtMs: frame.storedAtMs,
     ttlMs: frame.ttlMs,
     staleMs: frame.staleMs,
     loadMs: frame.loadMs,
     tagNames: tagNamesOf(frame.stamps),
-    freshness: frame.freshness,
+    standing: look.standing,
     packed: frame,
   };
+}
+
+/** The value alone, which is all that a hit needs where nothing above it is filled. */
+export function unpackValue(
+  { policy, counters }: ReaderParts,
+  frame: Frame,
+): { readonly value: unknown } | undefined {
+  if (isAbsence(frame)) return ABSENT;
+  const raw = decompress(frame.body, frame.compression, frame.rawBytes);
+  const decoded = raw && decodeValue(policy.codec, frame.codec, raw);
+  if (decoded === undefined) counters.corruptFrames += 1;
+  return decoded;
 }
 
 /** The frame that a reading lets be shown, whole or while somebody else loads. */

@@ -1,6 +1,7 @@
 import type { Clock } from '@shardline/core';
 import type { Coherence } from '../coherence.js';
 import type { Counters } from '../counters.js';
+import type { StandingFreshness } from '../entry/frame.js';
 import type { Addresses } from '../keys.js';
 import type { Policy } from '../policy.js';
 import type { MemoryTier } from '../tiers/memory/memory-tier.js';
@@ -21,6 +22,8 @@ export interface ReaderParts {
   readonly tracing: Tracing;
   /** Whether an invalidation of this key still waits for a tier: then no tier is asked. */
   readonly isBlocked: (key: string) => boolean;
+  /** How fresh a load of a blocked key must read, as long as no tier can tell. */
+  readonly pendingFreshness: (key: string) => StandingFreshness | undefined;
   /** Whether a newer value is on its way to the source: then L1 must not answer with an older one. */
   readonly isWrittenBehind: (key: string) => boolean;
 }

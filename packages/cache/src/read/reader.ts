@@ -1,13 +1,15 @@
 import { isShardlineError, sleep } from '@shardline/core';
+import type { Frame } from '../entry/frame.js';
 import { cacheErrors } from '../errors.js';
+import type { MemoryTicket } from '../tiers/memory/memory-tier.js';
 import type { Attempt, FirstLook } from './attempt.js';
 import type { Found } from './found.js';
-import { type Level, type Look, lookAt } from './level.js';
+import { type Level, type Look, type LookOptions, lookAt, lookAtOnce, lookOn } from './level.js';
 import { type Held, LevelFill } from './level-fill.js';
 import { fillMemory } from './memory-fill.js';
-import { frameOf, unpack } from './pack.js';
+import { frameOf, unpack, unpackValue } from './pack.js';
 import type { ReaderParts } from './reader-parts.js';
-import { eagerWindowMs, freshLeftMs, shouldRefreshEarly } from './refresh.js';
+import { type EntryTimes, eagerWindowMs, freshLeftMs, shouldRefreshEarly } from './refresh.js';
 import { Source } from './source.js';
 
 const MAX_LEASE_TRIES = 4;
@@ -46,37 +48,66 @@ export class Reader {
     const mayFill = policy.usesL1 && attempt.mayFill;
     // A look from before the attempt is answered for by the ticket from before that look.
     const ticket = mayFill ? (attempt.first?.ticket ?? memory.ticket(key)) : undefined;
-    const levels = this.parts.isBlocked(key) ? NO_LEVELS : this.parts.levels;
+    const isBlocked = this.parts.isBlocked(key);
+    if (isBlocked) attempt.learnFreshness(this.parts.pendingFreshness(key));
+    const levels = isBlocked ? NO_LEVELS : this.parts.levels;
     const found = await this.#below(levels, 0, key, attempt);
     if (ticket !== undefined) fillMemory(this.parts, key, ticket, found);
     return found;
   }
 
   /**
-   * The short way for what is fresh in the nearest level: one look, no sharing, nothing to give up. What
-   * was seen comes back for the long way if it was not enough; undefined if the level cannot be asked.
+   * The short way for what is fresh in the nearest level: one look, no sharing, nothing to give up. If it was not
+   * enough, the long way goes on from what was seen; from nothing if the level cannot be asked.
+   *
+   * This is every hit of L2, and a promise or an async frame costs it as much as the reading of its frame. So it
+   * waits once, for the tier.
    */
   async glance(
     key: string,
     mustAsk: boolean,
-  ): Promise<{ readonly found: Found | undefined; readonly first: FirstLook } | undefined> {
-    const { levels, memory, policy, isBlocked } = this.parts;
+    goOn: (first: FirstLook | undefined) => Promise<unknown>,
+  ): Promise<unknown> {
+    const { levels, memory, policy, clock, isBlocked } = this.parts;
     const [level] = levels;
-    if (level === undefined || isBlocked(key)) return undefined;
+    if (level === undefined || isBlocked(key)) return goOn(undefined);
     const ticket = policy.usesL1 ? memory.ticket(key) : undefined;
+    const options = this.#lookOptions(0, key, this.parts.addresses.value(key), mustAsk);
+    let look: Look;
     try {
-      const look = await this.#look(level, 0, key, this.parts.addresses.value(key), mustAsk);
-      if (look.reading.state !== 'fresh') return { found: undefined, first: { look, ticket } };
-      const found = unpack(this.parts, look);
-      if (found === undefined || this.#isDueEarly(found))
-        return { found: undefined, first: { look, ticket } };
-      this.#countHit(level);
-      if (ticket !== undefined) fillMemory(this.parts, key, ticket, found);
-      return { found, first: { look, ticket } };
+      if (options.mustAsk) look = await lookAt(level, options);
+      else {
+        const startedAtMs = clock.monotonicMs();
+        const seen = await level.tier.read(options.address);
+        look =
+          lookAtOnce(level, seen, startedAtMs, options) ??
+          (await lookOn(level, seen, startedAtMs, options));
+      }
     } catch (error) {
-      if (isShardlineError(error, cacheErrors.CACHE_TIER_UNAVAILABLE.code)) return undefined;
+      if (isShardlineError(error, cacheErrors.CACHE_TIER_UNAVAILABLE.code)) return goOn(undefined);
       throw error;
     }
+    const { reading } = look;
+    const shown =
+      reading.state === 'fresh' && !this.#isDueEarly(reading.frame)
+        ? this.#show(key, look, reading.frame, ticket)
+        : undefined;
+    if (shown === undefined) return goOn({ look, ticket });
+    this.#countHit(level);
+    return shown.value;
+  }
+
+  /** The value of a hit, put into L1 where there is one; undefined if its bytes are corrupt. */
+  #show(
+    key: string,
+    look: Look,
+    frame: Frame,
+    ticket: MemoryTicket | undefined,
+  ): { readonly value: unknown } | undefined {
+    if (ticket === undefined) return unpackValue(this.parts, frame);
+    const found = unpack(this.parts, look);
+    if (found !== undefined) fillMemory(this.parts, key, ticket, found);
+    return found;
   }
 
   #countHit(level: Level): void {
@@ -122,7 +153,7 @@ export class Reader {
       try {
         const look =
           takeFirst(attempt, index) ??
-          (await this.#look(level, index, key, address, attempt.mustAsk));
+          (await lookAt(level, this.#lookOptions(index, key, address, attempt.mustAsk)));
         const found = this.#use(level, look, key, attempt);
         if (found !== undefined) return { found };
         if (look.reading.state !== 'leased') {
@@ -152,39 +183,29 @@ export class Reader {
     return sleep(delayMs, { clock, signal: attempt.signal, doing: 'Waiting for another load' });
   }
 
-  #look(
-    level: Level,
-    index: number,
-    key: string,
-    address: string,
-    mustAsk: boolean,
-  ): Promise<Look> {
+  #lookOptions(index: number, key: string, address: string, mustAsk: boolean): LookOptions {
     const { policy, clock, counters } = this.parts;
-    return lookAt(level, {
+    return {
       address,
       required: policy.template.stampsOf(key),
       // What is promoted gets fresh stamps above, so it must be judged by fresh ones here.
       mustAsk: mustAsk || policy.coherence === 'strict' || index > 0,
-      wallMs: () => clock.now(),
-      monotonicMs: () => clock.monotonicMs(),
+      clock,
       counters,
-    });
+    };
   }
 
   /** What can be answered from a look; undefined if the value must come from below. */
   #use(level: Level, look: Look, key: string, attempt: Attempt): Found | undefined {
     const { reading } = look;
+    attempt.learnFreshness(look.standing);
+    if (reading.state === 'miss') return undefined;
     const frame = frameOf(look);
-    if (reading.state === 'miss') {
-      attempt.learnFreshness(reading.freshness);
-      return undefined;
-    }
     const found = frame && unpack(this.parts, look);
     if (found === undefined) {
       if (reading.state === 'backoff') throw attempt.backoffError(key);
       return undefined;
     }
-    attempt.learnFreshness(found.freshness);
     const isDueEarly = attempt.mayFill && this.#isDueEarly(found, attempt.isEager);
     if (reading.state === 'fresh' && !isDueEarly) {
       this.#countHit(level);
@@ -195,7 +216,7 @@ export class Reader {
     return othersWork && attempt.isStaleAllowed(found, reading.state) ? found : undefined;
   }
 
-  #isDueEarly(found: Found, isEager = false): boolean {
+  #isDueEarly(found: EntryTimes, isEager = false): boolean {
     const { policy, clock, random } = this.parts;
     if (policy.eagerBeta === 0) return false;
     const leftMs = freshLeftMs(found, clock.now());

@@ -1,15 +1,10 @@
-import {
-  type Clock,
-  coreErrors,
-  isShardlineError,
-  ShardlineError,
-  SingleFlight,
-} from '@shardline/core';
+import { type Clock, isShardlineError, SingleFlight } from '@shardline/core';
 import type { Coherence } from '../coherence.js';
 import type { Counters } from '../counters.js';
-import { cacheErrors } from '../errors.js';
+import { cacheErrors, closedError } from '../errors.js';
 import { commitScope } from '../invalidate/after-commit.js';
-import type { Loader, Policy } from '../policy.js';
+import type { Loader } from '../namespace-options.js';
+import type { Policy } from '../policy.js';
 import type { NamespaceRuntime } from '../runtime.js';
 import type { MemoryEntry } from '../tiers/memory/memory-tier.js';
 import { Attempt, type FirstLook } from './attempt.js';
@@ -47,7 +42,7 @@ export class SlowRead {
     this.#boundMs = runtime.policy.boundMs;
   }
 
-  async get(
+  get(
     key: string,
     entry: MemoryEntry | undefined,
     options: ReadOptions | undefined,
@@ -56,25 +51,23 @@ export class SlowRead {
     const ahead = this.#runtime.behind?.newest(key);
     if (ahead !== undefined) {
       this.#counters.behindHits += 1;
-      return ahead.value;
+      return Promise.resolve(ahead.value);
     }
     const usable =
       entry !== undefined && this.#isUsable(entry) && isProvenSince(this.#coherence, entry, sinceMs)
         ? entry
         : undefined;
     if (usable !== undefined && this.#canShow(usable, options)) {
-      return usable.value;
+      return Promise.resolve(usable.value);
     }
     if (commitScope() !== undefined) return this.#readInTransaction(key, options);
     const cameAtMs = this.#runtime.clock.monotonicMs();
     const fallback = usable === undefined ? undefined : foundOf(usable, this.#runtime.clock);
+    const goOn = (first: FirstLook | undefined) =>
+      this.#readShared(key, cameAtMs, sinceMs, fallback, options, first);
     // Whoever may give up goes the long way at once: the short one has no place to listen.
-    if (options?.signal !== undefined || this.#runtime.levels.length === 0) {
-      return this.#readShared(key, cameAtMs, sinceMs, fallback, options, undefined);
-    }
-    const glance = await this.#runtime.reader.glance(key, sinceMs !== undefined);
-    if (glance?.found !== undefined) return glance.found.value;
-    return this.#readShared(key, cameAtMs, sinceMs, fallback, options, glance?.first);
+    if (options?.signal !== undefined || this.#runtime.levels.length === 0) return goOn(undefined);
+    return this.#runtime.reader.glance(key, sinceMs !== undefined, goOn);
   }
 
   /** Whether an entry that needs attention may be shown at all, were it fresh. */
@@ -235,7 +228,7 @@ function foundOf(entry: MemoryEntry, clock: Clock): Found {
     staleMs: entry.staleUntilMs - entry.freshUntilMs,
     loadMs: entry.loadMs,
     tagNames: entry.names,
-    freshness: undefined,
+    standing: undefined,
     packed: undefined,
   };
 }
@@ -246,8 +239,4 @@ function mayStaleReplace(error: unknown): boolean {
     !isShardlineError(error, 'ABORTED') &&
     !isShardlineError(error, cacheErrors.CACHE_NO_LOADER.code)
   );
-}
-
-function closedError(name: string): ShardlineError {
-  return new ShardlineError(coreErrors.CLOSED, `The cache of namespace '${name}' was closed.`);
 }

@@ -1,7 +1,8 @@
 import { isShardlineError, ShardlineError, withDeadline } from '@shardline/core';
 import { cacheErrors } from '../errors.js';
 import { tagStamp } from '../invalidate/tag-stamp.js';
-import type { Loader, Policy } from '../policy.js';
+import type { Loader } from '../namespace-options.js';
+import type { Policy } from '../policy.js';
 import type { Attempt } from './attempt.js';
 import type { Found } from './found.js';
 import { LoadTimes } from './load-times.js';
@@ -45,14 +46,15 @@ export class Source {
       staleMs: isAbsent ? 0 : policy.staleMs,
       loadMs,
       tagNames: (policy.tags?.(key, value) ?? []).map(tagStamp),
-      freshness: attempt.freshness,
+      standing: attempt.standing,
       packed: undefined,
     };
   }
 
   async #call(load: Loader<unknown>, key: string, attempt: Attempt): Promise<unknown> {
     const { policy, clock, counters } = this.parts;
-    const { freshness, signal } = attempt;
+    const { signal } = attempt;
+    const freshness = attempt.standing?.freshness;
     const doing = `Loading '${policy.name}:${key}'`;
     const startedAtMs = clock.monotonicMs();
     try {

@@ -1,8 +1,20 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeFrame, encodeFrame, FrameKind, TOKEN_BYTES } from '../entry/frame.js';
-import type { Lease, Seen, SharedTier } from '../tiers/tier.js';
+import { FrameKind } from '../entry/frame.js';
+import type { SharedTier } from '../tiers/tier.js';
+import { freshnessCases } from './freshness-cases.js';
+import {
+  bodyOf,
+  type Case,
+  filled,
+  frameIn,
+  frameOf,
+  LEASE_MS,
+  leaseNow,
+  tokenOf,
+  TTL_MS,
+} from './staging.js';
 
 /**
  * What every shared tier must do, as cases for any test runner. Ours run on Redis, on a Redis Cluster and
@@ -33,12 +45,7 @@ export interface TierCase {
   run(): Promise<void>;
 }
 
-type Attack = (tier: SharedTier, address: string) => Promise<void>;
-
-const LEASE_MS = 20_000;
-const TTL_MS = 60_000;
-
-const CASES: readonly (readonly [string, Attack])[] = [
+const CASES: readonly Case[] = [
   [
     'finds nothing under a new address',
     async (tier, address) => {
@@ -275,38 +282,7 @@ const CASES: readonly (readonly [string, Attack])[] = [
       assert.equal(await tier.fill(address, dead, frameOf(dead, 'stale'), TTL_MS), false);
     },
   ],
-  [
-    'leaves a tombstone that tells how fresh to read, and lets it be leased',
-    async (tier, address) => {
-      await filled(tier, address, 'old');
-      await tier.invalidate([address], { freshness: '0/30000F8', ttlMs: TTL_MS });
-      const frame = frameIn(await tier.read(address));
-      assert.equal(frame?.kind, FrameKind.Tombstone);
-      assert.equal(frame?.freshness, '0/30000F8');
-      const lease = await leaseNow(tier, address);
-      assert.equal(await tier.fill(address, lease, frameOf(lease, 'new'), TTL_MS), true);
-    },
-  ],
-  [
-    'tells how fresh to read to the next loader too, if the first does not fill',
-    async (tier, address) => {
-      const freshness = '0/30000F8';
-      await tier.invalidate([address], { freshness, ttlMs: TTL_MS });
-      const first = await leaseNow(tier, address);
-      await tier.release(address, first, 0);
-      await untilLeasable(tier, address);
-      assert.equal(frameIn(await tier.read(address))?.freshness, freshness, 'after a release');
-      const dead = await tier.lease(address, await tier.read(address), 200);
-      assert.ok(dead);
-      await untilLeasable(tier, address);
-      const seen = await tier.read(address);
-      assert.equal(frameIn(seen)?.freshness, freshness, 'after a lease that has ended');
-      const last = await tier.lease(address, seen, LEASE_MS);
-      assert.ok(last);
-      assert.equal(await tier.fill(address, dead, frameOf(dead, 'stale'), TTL_MS), false);
-      assert.equal(await tier.fill(address, last, frameOf(last, 'new'), TTL_MS), true);
-    },
-  ],
+  ...freshnessCases,
   [
     'lets bytes that are no entry be leased and replaced',
     async (tier, address) => {
@@ -339,55 +315,3 @@ const CASES: readonly (readonly [string, Attack])[] = [
     },
   ],
 ];
-
-/** Until what stands there is as good as nothing, by the clock of whoever looks. */
-async function untilLeasable(tier: SharedTier, address: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  for (;;) {
-    const frame = frameIn(await tier.read(address));
-    if (frame === undefined || frame.untilMs < Date.now()) return;
-    assert.ok(Date.now() < deadline, 'the lease never ended');
-    await sleep(50);
-  }
-}
-
-async function leaseNow(tier: SharedTier, address: string): Promise<Lease> {
-  const lease = await tier.lease(address, await tier.read(address), LEASE_MS);
-  assert.ok(lease !== undefined, 'a lease on what was just seen was refused');
-  return lease;
-}
-
-async function filled(tier: SharedTier, address: string, body: string): Promise<void> {
-  const lease = await leaseNow(tier, address);
-  assert.equal(await tier.fill(address, lease, frameOf(lease, body), TTL_MS), true);
-}
-
-/** Names a state as a lease's token does, without a lease. */
-function tokenOf(name: string): Pick<Lease, 'token'> {
-  return { token: Buffer.alloc(TOKEN_BYTES, name) };
-}
-
-function frameOf(lease: Pick<Lease, 'token'>, body: string): Buffer {
-  return encodeFrame(lease.token, {
-    kind: FrameKind.Value,
-    codec: 1,
-    compression: 0,
-    storedAtMs: Date.now(),
-    ttlMs: TTL_MS,
-    staleMs: 0,
-    loadMs: 1,
-    rawBytes: body.length,
-    freshness: undefined,
-    stamps: [],
-    body: Buffer.from(body),
-  });
-}
-
-function frameIn(seen: Seen) {
-  return seen.bytes === undefined ? undefined : decodeFrame(seen.bytes);
-}
-
-function bodyOf(seen: Seen): string | undefined {
-  const frame = frameIn(seen);
-  return frame?.kind === FrameKind.Value ? frame.body.toString() : undefined;
-}

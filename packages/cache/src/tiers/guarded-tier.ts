@@ -1,4 +1,4 @@
-import { type Breaker, isShardlineError, type ShardlineError } from '@shardline/core';
+import { type Breaker, coreErrors, isShardlineError, type ShardlineError } from '@shardline/core';
 import { cacheErrors } from '../errors.js';
 import type { Lease, Seen, SharedTier, Tombstone } from './tier.js';
 import { tierUnavailable } from './tier-unavailable.js';
@@ -43,8 +43,8 @@ export class GuardedTier implements SharedTier {
     return this.#guard(() => this.tier.lease(address, seen, leaseMs));
   }
 
-  seize(address: string, leaseMs: number): Promise<Lease> {
-    return this.#guard(() => this.tier.seize(address, leaseMs));
+  seize(address: string, leaseMs: number, tombstone?: Tombstone): Promise<Lease> {
+    return this.#guard(() => this.tier.seize(address, leaseMs, tombstone));
   }
 
   fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {
@@ -71,8 +71,14 @@ export class GuardedTier implements SharedTier {
     return this.#guard(() => this.tier.bumpStamps(addresses));
   }
 
-  scan(prefix: string): AsyncIterable<string> {
-    return this.tier.scan?.(prefix) ?? noAddresses();
+  /** A tier that cannot list what it has has nothing to list. */
+  async *scan(prefix: string, signal?: AbortSignal): AsyncGenerator<string> {
+    try {
+      yield* this.tier.scan?.(prefix, signal) ?? [];
+    } catch (error) {
+      if (isShardlineError(error, coreErrors.ABORTED.code)) throw error;
+      throw this.#unavailable(error);
+    }
   }
 
   close(): Promise<void> {
@@ -97,16 +103,16 @@ export class GuardedTier implements SharedTier {
 
   readonly #onFailure = (error: unknown): never => {
     this.breaker.failed();
-    if (isShardlineError(error, cacheErrors.CACHE_TIER_UNAVAILABLE.code)) throw error;
-    throw tierUnavailable(this.name, `failed: ${(error as Error).message}`, error);
+    throw this.#unavailable(error);
   };
+
+  #unavailable(error: unknown): unknown {
+    if (isShardlineError(error, cacheErrors.CACHE_TIER_UNAVAILABLE.code)) return error;
+    return tierUnavailable(this.name, `failed: ${(error as Error).message}`, error);
+  }
 
   #leftAlone(): ShardlineError {
     const retryAfterMs = Math.ceil(this.breaker.retryAfterMs);
     return tierUnavailable(this.name, `left alone for another ${retryAfterMs} ms after failures`);
   }
-}
-
-async function* noAddresses(): AsyncGenerator<string> {
-  // A tier that cannot list what it has.
 }

@@ -2,12 +2,14 @@
  * What a tier shared between processes must do. Redis and Memcached do it here; yours may too, and
  * `tierContract` (in `@shardline/cache/tier-contract`) attacks it.
  *
- * The whole of "no stale fill" rests on four sentences, each about one tier and one address:
+ * The whole of "no stale fill" rests on five sentences, each about one tier and one address:
  *
  * 1. A lease is granted against exactly what the asker has seen, atomically, to one asker.
  * 2. A fill succeeds only while its own lease is what stands there.
  * 3. After `invalidate` has resolved, no value filled under an earlier lease is there, now or later.
  * 4. What cannot be done in time rejects, and then it may or may not have been done.
+ * 5. A freshness mark that was left there is told to every loader until its time is over: whatever replaces what
+ *    carries it carries it on, and unlike marks are joined (`entry/standing-freshness.ts`).
  *
  * So a value in a tier was read from its source after the last acknowledged invalidation of that tier,
  * whatever other tiers do, and a promotion from a lower tier is a fill like any other.
@@ -36,7 +38,7 @@ export interface Lease {
   readonly era: string;
   /** Whether the payload of before is still there, under the lease. */
   readonly keepsPayload: boolean;
-  /** How fresh its holder must read, and whoever comes after him if he does not fill: it is carried on by `release`. */
+  /** How fresh its holder must read, and whoever comes after him: `release` carries it on, and a fill must, too. */
   readonly standing?: StandingFreshness | undefined;
 }
 
@@ -57,8 +59,11 @@ export interface SharedTier {
   /** Leases what was seen; undefined if something else stands there by now. */
   lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined>;
 
-  /** Leases whatever stands there: an invalidation and a lease in one. */
-  seize(address: string, leaseMs: number): Promise<Lease>;
+  /**
+   * Leases whatever stands there: an invalidation and a lease in one. With a mark, whoever loads if the holder
+   * does not fill is told of it, together with what stood there.
+   */
+  seize(address: string, leaseMs: number, tombstone?: Tombstone): Promise<Lease>;
 
   /** Stores the frame if the lease still stands. */
   fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean>;
@@ -72,6 +77,7 @@ export interface SharedTier {
    */
   release(address: string, lease: Lease, backoffMs: number): Promise<void>;
 
+  /** Takes away what stands there, but for a mark whose time is not over. */
   invalidate(addresses: readonly string[], tombstone?: Tombstone): Promise<void>;
 
   /** Current stamps; one that is missing is made anew, so that a lost stamp invalidates. */
@@ -80,8 +86,11 @@ export interface SharedTier {
   /** Gives each a value that it never had. */
   bumpStamps(addresses: readonly string[]): Promise<void>;
 
-  /** Addresses that begin so, in no order and perhaps twice; for tools, since it goes over everything. */
-  scan?(prefix: string): AsyncIterable<string>;
+  /**
+   * Addresses that begin so, in no order and perhaps twice; for tools, since it goes over everything. What is moved
+   * between two nodes of the store meanwhile may be missed. The signal ends it.
+   */
+  scan?(prefix: string, signal?: AbortSignal): AsyncIterable<string>;
 
   /** Whether calls are let through at the moment. */
   readonly isAvailable: boolean;

@@ -1,5 +1,5 @@
 import type { Duration } from '@shardline/core';
-import type { CacheKey } from '../namespace.js';
+import type { CacheKey } from '../call-options.js';
 import type { NamespaceRuntime } from '../runtime.js';
 import type { WarmKey, WarmProgress } from './warmer.js';
 

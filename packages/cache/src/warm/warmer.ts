@@ -1,6 +1,7 @@
 import { type Clock, isShardlineError, withDeadline } from '@shardline/core';
-import type { CacheKey, CacheNamespace } from '../namespace.js';
-import type { Loader } from '../policy.js';
+import type { CacheKey } from '../call-options.js';
+import type { CacheNamespace } from '../namespace.js';
+import type { Loader } from '../namespace-options.js';
 import type { NamespaceRuntime } from '../runtime.js';
 import { isSourceSlow, LoadBudget } from './budget.js';
 import type { WarmingSettings } from './warming-options.js';

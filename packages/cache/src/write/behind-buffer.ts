@@ -10,6 +10,8 @@ import type { WriteOptions } from './write.js';
 export interface BufferedWrite {
   readonly key: string;
   readonly value: unknown;
+  /** Memory that it takes, estimated. */
+  readonly bytes: number;
   readonly options: WriteOptions;
   /** Number of the oldest write that this one stands for, in the order of acceptance. */
   readonly sequence: number;
@@ -34,10 +36,16 @@ export class BehindBuffer {
   readonly #waiting = new Map<string, BufferedWrite>();
   readonly #underWay = new Map<string, BufferedWrite>();
   #sequence = 0;
+  #bytes = 0;
 
   /** Places taken: a key whose write is under way and has a newer one waiting takes two. */
   get size(): number {
     return this.#waiting.size + this.#underWay.size;
+  }
+
+  /** Memory that the writes take, estimated. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get waiting(): number {
@@ -57,14 +65,18 @@ export class BehindBuffer {
     return this.#waiting.get(key) ?? this.#underWay.get(key);
   }
 
-  /** Whether a write of this key would take the place of one that waits. */
-  wouldCoalesce(key: string): boolean {
-    return this.#waiting.has(key);
+  /** The write whose place a write of this key would take. */
+  waitingOf(key: string): BufferedWrite | undefined {
+    return this.#waiting.get(key);
   }
 
   /** Takes a write in; true if it took the place of an older one. */
-  put(write: Pick<BufferedWrite, 'key' | 'value' | 'options' | 'dueAtMs'>, nowMs: number): boolean {
+  put(
+    write: Pick<BufferedWrite, 'key' | 'value' | 'bytes' | 'options' | 'dueAtMs'>,
+    nowMs: number,
+  ): boolean {
     const older = this.#waiting.get(write.key);
+    this.#bytes += write.bytes - (older?.bytes ?? 0);
     this.#sequence += 1;
     this.#waiting.set(write.key, {
       ...write,
@@ -101,7 +113,10 @@ export class BehindBuffer {
 
   /** The source has taken it, or it was given up. True if no newer write of its key waits. */
   settle(write: BufferedWrite): boolean {
-    if (this.#underWay.get(write.key) === write) this.#underWay.delete(write.key);
+    if (this.#underWay.get(write.key) === write) {
+      this.#underWay.delete(write.key);
+      this.#bytes -= write.bytes;
+    }
     return !this.#waiting.has(write.key) && !this.#underWay.has(write.key);
   }
 
@@ -110,6 +125,7 @@ export class BehindBuffer {
     this.#underWay.delete(write.key);
     const newer = this.#waiting.get(write.key);
     if (newer !== undefined) {
+      this.#bytes -= write.bytes;
       const { sequence, sinceMs } = write;
       this.#waiting.set(write.key, { ...newer, sequence, sinceMs });
       return;
@@ -153,6 +169,7 @@ export class BehindBuffer {
     const all = { underWay: [...this.#underWay.values()], waiting: [...this.#waiting.values()] };
     this.#underWay.clear();
     this.#waiting.clear();
+    this.#bytes = 0;
     return all;
   }
 }

@@ -44,6 +44,11 @@ export interface WriteBehindOptions<Value> {
   readonly batch?: number | undefined;
   /** Most writes in the buffer. @default 10_000 */
   readonly maxPending?: number | undefined;
+  /**
+   * Most memory that the writes in the buffer take, estimated in bytes; those who wait for a place may hold as much
+   * again. @default 64 MiB
+   */
+  readonly maxPendingBytes?: number | undefined;
   /** A full buffer refuses (`CACHE_WRITE_BEHIND_FULL`), or lets `set` wait for a place. @default 'reject' */
   readonly whenFull?: 'reject' | 'wait' | undefined;
   /** Longest wait for a place. @default '5s' */
@@ -59,6 +64,7 @@ export interface BehindPolicy {
   readonly intervalMs: number;
   readonly batch: number;
   readonly maxPending: number;
+  readonly maxPendingBytes: number;
   readonly whenFull: 'reject' | 'wait';
   readonly fullWaitMs: number;
   readonly attempts: number;
@@ -75,6 +81,7 @@ export const behindSchema = v.strictObject({
   interval: v.optional(durationOption({ max: '1h' }), '50ms'),
   batch: v.optional(integerOption(1, 100_000), 100),
   maxPending: v.optional(integerOption(1, 10_000_000), 10_000),
+  maxPendingBytes: v.optional(integerOption(1024), 64 * 1024 * 1024),
   whenFull: v.optional(v.picklist(['reject', 'wait']), 'reject'),
   fullWait: v.optional(durationOption({ min: '1ms', max: '10m' }), '5s'),
   attempts: v.optional(integerOption(1, 1_000_000), 10),
@@ -92,6 +99,7 @@ export function behindPolicyOf<Value>(
     intervalMs: checked.interval,
     batch: checked.batch,
     maxPending: checked.maxPending,
+    maxPendingBytes: checked.maxPendingBytes,
     whenFull: checked.whenFull,
     fullWaitMs: checked.fullWait,
     attempts: checked.attempts,

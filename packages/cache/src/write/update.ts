@@ -1,5 +1,7 @@
 import { withDeadline } from '@shardline/core';
-import { encodeFrame, FrameKind, type StampPair } from '../entry/frame.js';
+import { encodeFrame, FrameKind, type StandingFreshness } from '../entry/frame.js';
+import type { StampPair } from '../entry/frame-extras.js';
+import { joined, lifeWith, standingIn, stillStanding } from '../entry/standing-freshness.js';
 import { newToken } from '../entry/token.js';
 import type { InvalidationReport, Invalidator } from '../invalidate/invalidator.js';
 import { tagStamp } from '../invalidate/tag-stamp.js';
@@ -24,7 +26,10 @@ import { abandonWrites, settleWrite, staleKeys, type WriteOptions, writeOf } fro
  * a lease, which is gone when what was seen was from before it, and is what is replaced when it was not.
  *
  * Nothing is no such thing: it may have been filled, invalidated and have become nothing again in between. Where nothing
- * was seen it is leased, so that readers wait for this value instead of loading it.
+ * was seen the place is seized, so that readers wait for this value instead of loading it.
+ *
+ * A process that dies between its change and the end has acknowledged nothing, and leaves what was cached for its ttl;
+ * whoever must not have that writes an outbox with the change.
  */
 interface Place {
   readonly level: Level;
@@ -107,8 +112,8 @@ async function placeOf(
       counters,
     });
     if (look.seen.bytes !== undefined) return { level, look, lease: undefined };
-    const lease = await level.tier.lease(address, look.seen, policy.leaseMs);
-    return lease === undefined ? undefined : { level, look, lease };
+    const lease = await level.tier.seize(address, policy.leaseMs, tombstoneOf(runtime));
+    return { level, look, lease };
   } catch {
     // The whole key is invalidated after the work, with what could not be reached queued.
     return undefined;
@@ -122,19 +127,19 @@ async function storeAt(
   place: Place | undefined,
   write: Found,
 ): Promise<boolean> {
-  const { levels, addresses, policy, tombstoneMs } = runtime;
+  const { levels, addresses, policy, clock } = runtime;
   if (levels.length === 0) return true;
-  const frame = place && (await frameFor(runtime, place, write));
-  if (place === undefined || frame === undefined) return false;
-  const address = addresses.value(key);
-  const { freshness } = policy;
-  const tombstone = freshness === undefined ? undefined : { freshness, ttlMs: tombstoneMs };
-  const lifeMs = write.ttlMs + policy.staleMs;
+  if (place === undefined) return false;
   const { level, look, lease } = place;
+  const standing = standingOf(runtime, place);
+  const frame = await frameFor(runtime, place, { ...write, standing });
+  if (frame === undefined) return false;
+  const address = addresses.value(key);
+  const lifeMs = lifeWith(standing, write.ttlMs + policy.staleMs, clock.now());
   try {
     // First, as ever: what is in the nearest tier may vanish, and the next reader would find the old value below.
     for (const below of levels.slice(1).toReversed()) {
-      await below.tier.invalidate([address], tombstone);
+      await below.tier.invalidate([address], tombstoneOf(runtime));
     }
     return lease === undefined
       ? await level.tier.replace(address, look.seen, frame, lifeMs)
@@ -142,6 +147,21 @@ async function storeAt(
   } catch {
     return false;
   }
+}
+
+/** The mark of this change, and what stood where its value goes. */
+function standingOf(
+  { clock, freshness, tombstoneMs }: NamespaceRuntime,
+  { look, lease }: Place,
+): StandingFreshness | undefined {
+  const nowMs = clock.now();
+  const own = freshness === undefined ? undefined : { freshness, untilMs: nowMs + tombstoneMs };
+  const stood = lease === undefined ? standingIn(look.seen.bytes, nowMs) : lease.standing;
+  return stillStanding(joined(stood, own), nowMs);
+}
+
+function tombstoneOf({ freshness, tombstoneMs }: NamespaceRuntime) {
+  return freshness === undefined ? undefined : { freshness, ttlMs: tombstoneMs };
 }
 
 async function frameFor(
@@ -165,7 +185,7 @@ async function frameFor(
     ttlMs: write.ttlMs,
     staleMs: write.staleMs,
     loadMs: write.loadMs,
-    freshness: write.freshness,
+    standing: write.standing,
     stamps,
   });
   if (bytes.length <= level.tier.maxFrameBytes) return bytes;

@@ -39,11 +39,19 @@ function behind(
   return { cache, clock, rows, batches, unwritten, source, things };
 }
 
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  const error = await work.then(
+function text(bytes: number): string {
+  return 'x'.repeat(bytes);
+}
+
+function errorOf(work: Promise<unknown>): Promise<unknown> {
+  return work.then(
     () => undefined,
     (reason: unknown) => reason,
   );
+}
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  const error = await errorOf(work);
   return isShardlineError(error) ? error.code : `no code: ${String(error)}`;
 }
 
@@ -192,6 +200,71 @@ describe('a write behind', () => {
       ['b', 2],
       ['x', 1],
     ]);
+  });
+
+  it('is refused while the buffer is full by bytes, and one that could never fit for good', async () => {
+    const { clock, things, rows, source } = behind({ maxPendingBytes: 4096, interval: '1s' });
+    await things.set('a', text(3000));
+    const refused = await errorOf(things.set('b', text(2000)));
+    expect(refused).toMatchObject({
+      code: 'CACHE_WRITE_BEHIND_FULL',
+      details: { backlog: 1, maxPendingBytes: 4096 },
+    });
+    await things.set('c', text(500));
+    // The place of an older write is taken with its bytes, and no more than there is room for.
+    await things.set('a', text(2900));
+    expect(await codeOf(things.set('a', text(3900)))).toBe('CACHE_WRITE_BEHIND_FULL');
+    expect(await errorOf(things.set('d', text(5000)))).toMatchObject({
+      code: 'CACHE_VALUE_INVALID',
+      details: { maxPendingBytes: 4096 },
+    });
+    source.isDown = true;
+    await clock.advance(1500);
+    expect(await codeOf(things.set('b', text(2000)))).toBe('CACHE_WRITE_BEHIND_FULL');
+    source.isDown = false;
+    await flushed(things, clock);
+    await things.set('b', text(4000));
+    await flushed(things, clock);
+    expect([...rows].map(([key, value]) => [key, String(value).length])).toEqual([
+      ['a', 2900],
+      ['c', 500],
+      ['b', 4000],
+    ]);
+  });
+
+  it('waits for bytes in order: nobody passes one who needs many, and one who gives up holds nobody up', async () => {
+    const { clock, things, rows, source } = behind({
+      maxPendingBytes: 4096,
+      whenFull: 'wait',
+      fullWait: '5s',
+    });
+    source.isDown = true;
+    await things.set('a', text(2000));
+    const giveUp = new AbortController();
+    const large = codeOf(things.set('large', text(3000), { signal: giveUp.signal }));
+    let isIn = false;
+    const small = things.set('small', text(500)).then(() => {
+      isIn = true;
+    });
+    // What waits is bounded by bytes, too.
+    expect(await codeOf(things.set('more', text(1000)))).toBe('CACHE_WRITE_BEHIND_FULL');
+    await clock.advance(1000);
+    expect(isIn).toBe(false);
+    giveUp.abort();
+    expect(await large).toBe('ABORTED');
+    await small;
+    const late = codeOf(things.set('late', text(3000)));
+    await clock.advance(1000);
+    const behindIt = things.set('behind it', text(500));
+    await clock.advance(4000);
+    expect(await late).toBe('CACHE_WRITE_BEHIND_FULL');
+    await behindIt;
+    source.isDown = false;
+    const last = things.set('last', text(3500));
+    for (let step = 0; step < 80; step += 1) await clock.advance(500);
+    await last;
+    expect([...rows.keys()].sort()).toEqual(['a', 'behind it', 'last', 'small']);
+    expect(things.stats().behindUnwritten).toBe(0);
   });
 
   it('ends with the cache: written by its deadline, or in the report', async () => {

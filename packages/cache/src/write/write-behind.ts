@@ -1,5 +1,6 @@
-import { coreErrors, type ScheduledCall, ShardlineError, withDeadline } from '@shardline/core';
+import { type ScheduledCall, ShardlineError, withDeadline } from '@shardline/core';
 import { encodeValue } from '../entry/codec.js';
+import { cacheErrors, closedError } from '../errors.js';
 import type { Invalidator } from '../invalidate/invalidator.js';
 import type { Found } from '../read/found.js';
 import type { NamespaceRuntime } from '../runtime.js';
@@ -68,12 +69,18 @@ export class WriteBehind {
       name: runtime.name,
       clock: runtime.clock,
       taken: () => this.#buffer.size,
+      takenBytes: () => this.#buffer.bytes,
     });
   }
 
   /** Writes that the source has not acknowledged. */
   get backlog(): number {
     return this.#buffer.size;
+  }
+
+  /** Memory that they take, estimated. */
+  get backlogBytes(): number {
+    return this.#buffer.bytes;
   }
 
   /** How many callers wait for a place. */
@@ -104,16 +111,16 @@ export class WriteBehind {
     options: WriteOptions & { readonly signal?: AbortSignal | undefined },
   ): Promise<void> {
     const runtime = this.#runtime;
-    const kept = this.#keepable(key, value, options);
-    if (!this.#places.isFree(this.#buffer.wouldCoalesce(key))) {
-      await this.#places.wait(options.signal);
-      this.#places.take();
+    const { kept, bytes } = this.#keepable(key, value, options);
+    if (!this.#places.isFree(bytes, this.#buffer.waitingOf(key))) {
+      await this.#places.wait(bytes, options.signal);
+      this.#places.take(bytes);
     }
-    if (this.#isClosed) throw this.#closedError();
+    if (this.#isClosed) throw closedError(this.#runtime.name);
     const nowMs = runtime.clock.monotonicMs();
     const dueAtMs = nowMs + this.#policy.intervalMs;
     const { tags, ttlMs } = options;
-    const write = { key, value: kept, options: { tags, ttlMs }, dueAtMs };
+    const write = { key, value: kept, bytes, options: { tags, ttlMs }, dueAtMs };
     if (this.#buffer.put(write, nowMs)) {
       runtime.counters.behindCoalesced += 1;
       this.#places.hand();
@@ -156,7 +163,7 @@ export class WriteBehind {
   /** Flushes within the deadline; what is left then is reported and given up. */
   async close(timeoutMs: number): Promise<FlushReport> {
     this.#isClosed = true;
-    this.#places.close(this.#closedError());
+    this.#places.close(closedError(this.#runtime.name));
     let report = NOTHING;
     try {
       report = await this.flush(timeoutMs);
@@ -174,15 +181,28 @@ export class WriteBehind {
     return { written: report.written, unwritten: [...report.unwritten, ...left] };
   }
 
-  /** A value that nobody can change afterwards and that the tiers can take. */
-  #keepable(key: string, value: unknown, options: WriteOptions): unknown {
+  /** A value that nobody can change afterwards and that the tiers can take, and the memory that it takes. */
+  #keepable(
+    key: string,
+    value: unknown,
+    options: WriteOptions,
+  ): { readonly kept: unknown; readonly bytes: number } {
     const { policy, levels, name } = this.#runtime;
-    if (this.#isClosed) throw this.#closedError();
+    if (this.#isClosed) throw closedError(this.#runtime.name);
     writeOf(this.#runtime, key, value, options);
     if (levels.length > 0) encodeValue(policy.codec, value, `namespace '${name}'`);
     const kept = policy.clone ? structuredClone(value) : value;
-    freezeAndMeasure(kept);
-    return kept;
+    const bytes = freezeAndMeasure(kept) + 2 * key.length;
+    const { maxPendingBytes } = this.#policy;
+    if (bytes <= maxPendingBytes) return { kept, bytes };
+    throw new ShardlineError(
+      cacheErrors.CACHE_VALUE_INVALID,
+      `'${name}:${key}' takes about ${bytes} bytes; its write-behind buffer has room for ${maxPendingBytes} in all.`,
+      {
+        remedy: 'Raise `writeBehind.maxPendingBytes`, or write what is so large to its source.',
+        details: { bytes, maxPendingBytes },
+      },
+    );
   }
 
   /** Sets the alarm for the next write that falls due. */
@@ -301,12 +321,5 @@ export class WriteBehind {
       // Whoever is told of a loss must not stop the others' writes; but it must not go unheard either.
       process.emitWarning(error as Error);
     }
-  }
-
-  #closedError(): ShardlineError {
-    return new ShardlineError(
-      coreErrors.CLOSED,
-      `The cache of '${this.#runtime.name}' was closed.`,
-    );
   }
 }

@@ -1,5 +1,7 @@
 import { ShardlineError, withDeadline } from '@shardline/core';
-import { encodeFrame, FrameKind, type StampPair } from '../entry/frame.js';
+import { encodeFrame, FrameKind } from '../entry/frame.js';
+import type { StampPair } from '../entry/frame-extras.js';
+import { joined, lifeWith, stillStanding } from '../entry/standing-freshness.js';
 import { cacheErrors } from '../errors.js';
 import type {
   InvalidationReport,
@@ -133,9 +135,9 @@ export async function settleWrite(
   return { acknowledged: true, waitingFor: [] };
 }
 
-/** Keys that a write has made stale, with the mark that the namespace's invalidations leave. */
+/** Keys that a write has made stale. */
 export function staleKeys(runtime: NamespaceRuntime, keys: readonly string[]): InvalidationTask {
-  return { target: runtime, keys, stamps: [], freshness: runtime.policy.freshness };
+  return { target: runtime, keys, stamps: [] };
 }
 
 /**
@@ -177,8 +179,7 @@ export function writeOf(
     staleMs: policy.staleMs,
     loadMs: 0,
     tagNames: [...new Set(tags.map(tagStamp))],
-    // Should the entry be passed over before its time, whoever loads anew must not read what was before it.
-    freshness: policy.freshness,
+    standing: undefined,
     packed: undefined,
   };
 }
@@ -193,18 +194,22 @@ async function packOrThrow(runtime: NamespaceRuntime, write: Found): Promise<Fou
   );
 }
 
-/** Leases on every tier, L3 first; undefined if one could not be reached. */
+/**
+ * Leases on every tier, L3 first; undefined if one could not be reached. If the writer dies, whoever loads after it
+ * must read what it may have written: so its leases carry the namespace's mark.
+ */
 async function seizeAll(
-  { levels, policy, addresses }: NamespaceRuntime,
+  { levels, policy, addresses, freshness, tombstoneMs }: NamespaceRuntime,
   key: string,
   tagNames: readonly string[],
 ): Promise<Seized[] | undefined> {
   const names = [...policy.template.stampsOf(key), ...tagNames];
+  const tombstone = freshness === undefined ? undefined : { freshness, ttlMs: tombstoneMs };
   const seized: Seized[] = [];
   try {
     for (const level of levels.toReversed()) {
       const { byName } = await level.stamps.ask(names, '');
-      const lease = await level.tier.seize(addresses.value(key), policy.leaseMs);
+      const lease = await level.tier.seize(addresses.value(key), policy.leaseMs, tombstone);
       const stamps = names.map((name) => ({ name, value: byName.get(name) as string }));
       if (lease.era !== '') stamps.push({ name: ERA_STAMP, value: lease.era });
       seized.push({ level, lease, stamps });
@@ -237,7 +242,7 @@ async function store(
 
 /** Fills every tier; false if one refused or could not be reached, or cannot take the value. */
 async function fillAll(
-  { policy, addresses, counters, reader }: NamespaceRuntime,
+  { policy, addresses, counters, reader, clock, freshness, tombstoneMs }: NamespaceRuntime,
   key: string,
   found: Found,
   seized: readonly Seized[],
@@ -251,6 +256,10 @@ async function fillAll(
       if (!(await takeBack(level, addresses.value(key)))) return false;
       continue;
     }
+    const nowMs = clock.now();
+    // The source has taken the value only now; replicas are given their time from here.
+    const own = freshness === undefined ? undefined : { freshness, untilMs: nowMs + tombstoneMs };
+    const standing = stillStanding(joined(lease.standing, own), nowMs);
     const frame = encodeFrame(lease.token, {
       kind: FrameKind.Value,
       codec: packed.codec,
@@ -261,11 +270,11 @@ async function fillAll(
       ttlMs: found.ttlMs,
       staleMs: found.staleMs,
       loadMs: found.loadMs,
-      freshness: found.freshness,
+      standing,
       stamps,
     });
     try {
-      const lifeMs = found.ttlMs + policy.staleMs;
+      const lifeMs = lifeWith(standing, found.ttlMs + policy.staleMs, nowMs);
       if (!(await level.tier.fill(addresses.value(key), lease, frame, lifeMs))) return false;
     } catch {
       return false;

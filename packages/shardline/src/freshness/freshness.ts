@@ -6,8 +6,7 @@ import type { SessionPosition } from '@shardline/pool';
  * The mark that an invalidation leaves in the cache says `now`: a load behind it begins at what a primary holds at that
  * time, which is everything that was acknowledged. It is not the position of the write, though more replicas could
  * answer then. Marks of two writers may arrive in another order than they committed in, and a cache cannot compare
- * them: the older one would stand, a replica that has reached it and not the newer write would answer, and what it
- * said would be kept for its whole ttl.
+ * them: where unlike ones meet it asks for the freshest there is, which comes to the same.
  */
 export type LoadFloor = SessionPosition | 'now';
 

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '@shardline/core';
+import { type Clock, sleep } from '@shardline/core';
 import {
   decodeFrame,
   encodeMarker,
   encodePrefix,
   FrameKind,
   PREFIX_BYTES,
+  type StandingFreshness,
 } from '../../entry/frame.js';
-import { lifeWith, standingFreshness } from '../../entry/standing-freshness.js';
+import { joined, lifeWith, standingIn } from '../../entry/standing-freshness.js';
 import { newToken } from '../../entry/token.js';
 import { memcachedAddress } from '../../keys.js';
 import type { Lease, Seen, SharedTier, Tombstone } from '../tier.js';
@@ -19,8 +20,8 @@ import { Opcode, type Reply, type Request, type SafeMemjs, Status } from './safe
  *
  * A miss is leased by `add` of a stub; its CAS number is the lease. A refresh is leased by a
  * compare-and-set on what was seen, with the old payload under it. A fill is a compare-and-set on the
- * lease. An invalidation deletes, or sets a tombstone: either way the number is gone, and the late fill gets
- * "not found" or "exists". Memcached keeps nothing over a restart, so there is no era.
+ * lease. An invalidation deletes, or sets a tombstone, by a compare-and-set as well (`#supersede`): either way the
+ * number is gone, and the late fill gets "not found" or "exists". Memcached keeps nothing over a restart, so there is no era.
  *
  * Memcached counts in seconds, rounded up here, so the ends of leases are judged by the wall clock of
  * whoever looks; a clock that is wrong wastes a load and fills nothing stale.
@@ -36,6 +37,9 @@ const LONGEST_RELATIVE_S = 30 * 86_400;
 /** Memcached's own limit for an item is 1 MiB, with its header and key. */
 const MAX_FRAME_BYTES = 1024 * 1024 - 1024;
 const STAMP_TRIES = 3;
+/** So many others would have to change one entry, each between a read of it and the write that follows. */
+const SUPERSEDE_TRIES = 12;
+const NO_CAS = Buffer.alloc(0);
 
 export class MemcachedTier implements SharedTier {
   readonly name = 'l3';
@@ -62,32 +66,31 @@ export class MemcachedTier implements SharedTier {
     if (mark === undefined) {
       const stub = encodeMarker(FrameKind.Lease, token, untilMs);
       const reply = await this.#store(Opcode.Add, address, stub, leaseMs, undefined);
-      return reply === undefined ? undefined : leaseOf(token, reply.cas, undefined);
+      return reply && leaseOf(token, reply.cas, undefined);
     }
+    const nowMs = this.clock.now();
+    const standing = standingIn(mark.bytes, nowMs);
     const frame = decodeFrame(mark.bytes as Buffer);
     if (frame?.payload === undefined) {
-      const standing = standingFreshness(mark.bytes);
       const stub = encodeMarker(FrameKind.Lease, token, untilMs, standing);
-      const lifeMs = lifeWith(standing, leaseMs, this.clock.now());
+      const lifeMs = lifeWith(standing, leaseMs, nowMs);
       const reply = await this.#store(Opcode.Set, address, stub, lifeMs, mark.cas);
-      return reply === undefined
-        ? undefined
-        : { ...leaseOf(token, reply.cas, undefined), standing };
+      return reply && leaseOf(token, reply.cas, undefined, standing);
     }
     const prefix = encodePrefix(FrameKind.Lease, frame.payload, token, untilMs);
     const bytes = withPrefix(prefix, mark.bytes as Buffer);
-    const leftMs = frame.storedAtMs + frame.ttlMs + frame.staleMs - this.clock.now();
-    const lifeMs = Math.max(leftMs, leaseMs);
+    const leftMs = frame.storedAtMs + frame.ttlMs + frame.staleMs - nowMs;
+    const lifeMs = lifeWith(standing, Math.max(leftMs, leaseMs), nowMs);
     const reply = await this.#store(Opcode.Set, address, bytes, lifeMs, mark.cas);
-    return reply === undefined ? undefined : leaseOf(token, reply.cas, bytes);
+    return reply && leaseOf(token, reply.cas, bytes, standing);
   }
 
-  async seize(address: string, leaseMs: number): Promise<Lease> {
+  async seize(address: string, leaseMs: number, tombstone?: Tombstone): Promise<Lease> {
     const token = newToken();
-    const stub = encodeMarker(FrameKind.Lease, token, this.clock.now() + leaseMs);
-    const reply = await this.#store(Opcode.Set, address, stub, leaseMs, undefined);
-    if (reply === undefined) throw tierUnavailable('l3', 'a lease could not be stored');
-    return leaseOf(token, reply.cas, undefined);
+    const { carried, cas } = await this.#supersede(address, tombstone, leaseMs, (standing) =>
+      encodeMarker(FrameKind.Lease, token, this.clock.now() + leaseMs, standing),
+    );
+    return leaseOf(token, cas, undefined, carried);
   }
 
   async fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {
@@ -110,7 +113,8 @@ export class MemcachedTier implements SharedTier {
       const prefix = encodePrefix(kind, backoffMs > 0 ? held : undefined, lease.token, untilMs);
       const frame = decodeFrame(bytes);
       const endMs = frame === undefined ? 0 : frame.storedAtMs + frame.ttlMs + frame.staleMs;
-      const lifeMs = Math.max(endMs - this.clock.now(), backoffMs, 1);
+      const nowMs = this.clock.now();
+      const lifeMs = lifeWith(lease.standing, Math.max(endMs - nowMs, backoffMs, 1), nowMs);
       await this.#store(Opcode.Set, address, withPrefix(prefix, bytes), lifeMs, cas);
     } else if (backoffMs > 0 || lease.standing !== undefined) {
       const failed = encodeMarker(FrameKind.Failed, lease.token, untilMs, lease.standing);
@@ -127,17 +131,68 @@ export class MemcachedTier implements SharedTier {
   }
 
   async #invalidateOne(address: string, tombstone: Tombstone | undefined): Promise<void> {
-    if (tombstone === undefined) {
-      const reply = await this.#send({ opcode: Opcode.Delete, key: memcachedAddress(address) });
-      expect(reply, [Status.Ok, Status.NotFound]);
-      return;
-    }
     const token = newToken();
-    const { freshness, ttlMs } = tombstone;
-    const standing = { freshness, untilMs: this.clock.now() + ttlMs };
-    const frame = encodeMarker(FrameKind.Tombstone, token, 0, standing);
-    const reply = await this.#store(Opcode.Set, address, frame, ttlMs, undefined);
-    if (reply === undefined) throw tierUnavailable('l3', 'a tombstone could not be stored');
+    await this.#supersede(
+      address,
+      tombstone,
+      0,
+      (standing) => standing && encodeMarker(FrameKind.Tombstone, token, 0, standing),
+    );
+  }
+
+  /**
+   * Puts a frame, or nothing, in the place of whatever stands there, with the marks of both. Each try replaces exactly
+   * what it has seen, so that no mark is lost that arrives in between; a tombstone that says as much as the one to be
+   * put there will do, since no lease or value from before it is left.
+   */
+  async #supersede(
+    address: string,
+    tombstone: Tombstone | undefined,
+    lifeMs: number,
+    frameWith: (standing: StandingFreshness | undefined) => Buffer | undefined,
+  ): Promise<{ readonly carried: StandingFreshness | undefined; readonly cas: Buffer }> {
+    const { clock } = this;
+    const own = tombstone && {
+      freshness: tombstone.freshness,
+      untilMs: clock.now() + tombstone.ttlMs,
+    };
+    for (let tries = 1; tries <= SUPERSEDE_TRIES; tries += 1) {
+      const { bytes, mark } = await this.read(address);
+      const nowMs = clock.now();
+      const stands = standingIn(bytes, nowMs);
+      const carried = joined(stands, own);
+      const isTold = lifeMs === 0 && isTombstoneOf(bytes, stands, carried);
+      const cas = isTold
+        ? NO_CAS
+        : await this.#replace(
+            address,
+            mark as Mark | undefined,
+            frameWith(carried),
+            lifeWith(carried, lifeMs, nowMs),
+          );
+      if (cas !== undefined) return { carried, cas };
+      // Who tries at the same time as others steps aside for a moment of his own.
+      await sleep(Math.random() * 2 * tries, { clock });
+    }
+    throw tierUnavailable('l3', `an entry was changed ${SUPERSEDE_TRIES} times in a moment`);
+  }
+
+  /** The new state's number; undefined if something else stands there by now. */
+  async #replace(
+    address: string,
+    seen: Mark | undefined,
+    frame: Buffer | undefined,
+    lifeMs: number,
+  ): Promise<Buffer | undefined> {
+    if (frame !== undefined) {
+      const opcode = seen === undefined ? Opcode.Add : Opcode.Set;
+      return (await this.#store(opcode, address, frame, lifeMs, seen?.cas))?.cas;
+    }
+    if (seen === undefined) return NO_CAS;
+    const request = { opcode: Opcode.Delete, key: memcachedAddress(address), cas: seen.cas };
+    const reply = await this.#send(request);
+    expect(reply, [Status.Ok, Status.NotFound, Status.Exists]);
+    return reply.status === Status.Exists ? undefined : NO_CAS;
   }
 
   async readStamps(addresses: readonly string[]): Promise<readonly string[]> {
@@ -205,8 +260,24 @@ export class MemcachedTier implements SharedTier {
   }
 }
 
-function leaseOf(token: Buffer, cas: Buffer, bytes: Buffer | undefined): Lease {
-  return { token, mark: { cas, bytes } satisfies Mark, era: '', keepsPayload: bytes !== undefined };
+function leaseOf(
+  token: Buffer,
+  cas: Buffer,
+  bytes: Buffer | undefined,
+  standing?: StandingFreshness,
+): Lease {
+  const mark = { cas, bytes } satisfies Mark;
+  return { token, mark, era: '', keepsPayload: bytes !== undefined, standing };
+}
+
+/** Whether a tombstone stands there that tells what it would have to tell, as long as it would have to. */
+function isTombstoneOf(
+  bytes: Buffer | undefined,
+  stands: StandingFreshness | undefined,
+  wanted: StandingFreshness | undefined,
+): boolean {
+  if (bytes === undefined || decodeFrame(bytes)?.kind !== FrameKind.Tombstone) return false;
+  return stands?.freshness === wanted?.freshness && stands?.untilMs === wanted?.untilMs;
 }
 
 function withPrefix(prefix: Buffer, frame: Buffer): Buffer {

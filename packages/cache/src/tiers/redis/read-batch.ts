@@ -1,5 +1,6 @@
 import type { Clock } from '@shardline/core';
 import type { RedisClient } from '@shardline/core/redis';
+import type { Seen } from '../tier.js';
 import { tierUnavailable } from '../tier-unavailable.js';
 
 /**
@@ -11,9 +12,11 @@ import { tierUnavailable } from '../tier-unavailable.js';
  */
 interface Question {
   readonly address: string;
-  resolve: (bytes: Buffer | null) => void;
+  /** Of the server's run that is asked. */
+  readonly era: string;
+  resolve: (seen: Seen) => void;
   reject: (error: Error) => void;
-  answer: Promise<Buffer | null>;
+  answer: Promise<Seen>;
 }
 
 /** A reply of megabytes would hold up every other command on the connection. */
@@ -29,10 +32,11 @@ export class ReadBatch {
     private readonly clock: Clock,
   ) {}
 
-  get(address: string): Promise<Buffer | null> {
+  /** What stands under an address, as the tier gives it. Of one turn all are of one era. */
+  get(address: string, era: string): Promise<Seen> {
     const same = this.#waiting.get(address);
     if (same !== undefined) return same.answer;
-    const question = { address } as Question;
+    const question = { address, era } as Question;
     question.answer = new Promise((resolve, reject) => {
       question.resolve = resolve;
       question.reject = reject;
@@ -60,24 +64,33 @@ export class ReadBatch {
     // If it was this process that was busy, the answer lies in the socket: it is read before the end.
     const onTime = () => setImmediate(late);
     const timer = this.clock.schedule(this.timeoutMs, onTime, true);
-    this.#ask(batch).then(
-      (values) => {
-        timer.cancel();
-        for (let index = 0; index < batch.length; index += 1) {
-          (batch[index] as Question).resolve(values[index] ?? null);
-        }
-      },
-      (error: Error) => {
-        timer.cancel();
-        for (const question of batch) question.reject(error);
-      },
-    );
+    const asked = this.isCluster ? this.#askEach(batch) : this.#askAll(batch);
+    asked.then(() => timer.cancel());
   }
 
-  async #ask(batch: readonly Question[]): Promise<(Buffer | null)[]> {
-    if (this.isCluster) return Promise.all(batch.map(({ address }) => this.#getOne(address)));
-    // MGET for one, too: it takes a hash or a list under our key for nothing, where GET fails.
-    return this.client.mgetBuffer(batch.map(({ address }) => address));
+  async #askAll(batch: readonly Question[]): Promise<void> {
+    try {
+      // MGET for one, too: it takes a hash or a list under our key for nothing, where GET fails.
+      const values = await this.client.mgetBuffer(batch.map(({ address }) => address));
+      for (let index = 0; index < batch.length; index += 1) {
+        answer(batch[index] as Question, values[index] ?? null);
+      }
+    } catch (error) {
+      for (const question of batch) question.reject(error as Error);
+    }
+  }
+
+  /** Each by itself, so that a master that is away takes nobody with it who asks another. */
+  async #askEach(batch: readonly Question[]): Promise<void> {
+    await Promise.all(
+      batch.map(async (question) => {
+        try {
+          answer(question, await this.#getOne(question.address));
+        } catch (error) {
+          question.reject(error as Error);
+        }
+      }),
+    );
   }
 
   async #getOne(address: string): Promise<Buffer | null> {
@@ -88,4 +101,9 @@ export class ReadBatch {
       throw error;
     }
   }
+}
+
+function answer({ resolve, era }: Question, found: Buffer | null): void {
+  const bytes = found ?? undefined;
+  resolve({ bytes, mark: bytes, era });
 }

@@ -1,8 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { type Clock, withDeadline } from '@shardline/core';
+import { abortedError, type Clock, withDeadline } from '@shardline/core';
 import type { RedisClient, RedisConnection } from '@shardline/core/redis';
-import { encodeMarker, encodePrefix, FrameKind, IDENTITY_BYTES } from '../../entry/frame.js';
-import { lifeWith, standingFreshness } from '../../entry/standing-freshness.js';
+import {
+  encodeMarker,
+  encodePrefix,
+  FrameKind,
+  heldPayload,
+  IDENTITY_BYTES,
+} from '../../entry/frame.js';
+import { FRESHEST, lifeWith, standingIn } from '../../entry/standing-freshness.js';
 import { newToken } from '../../entry/token.js';
 import type { Lease, Seen, SharedTier, Tombstone } from '../tier.js';
 import { tierUnavailable } from '../tier-unavailable.js';
@@ -11,6 +17,7 @@ import { RedisScript } from './redis-script.js';
 import compareAndSetSource from './scripts/compare-and-set.lua';
 import restampSource from './scripts/restamp.lua';
 import stampSource from './scripts/stamp.lua';
+import supersedeSource from './scripts/supersede.lua';
 import { ServerRun } from './server-run.js';
 
 /**
@@ -33,12 +40,14 @@ export interface RedisTierOptions {
 const compareAndSet = new RedisScript(compareAndSetSource);
 const restamp = new RedisScript(restampSource);
 const stamp = new RedisScript(stampSource);
+const supersede = new RedisScript(supersedeSource);
 
 /** Longer than the longest common ttl; a stamp that goes earlier only costs its entries. */
 const STAMP_LIFE_MS = 30 * 86_400_000;
 
 /** Keys looked at in one step: a millisecond or so of the server's time. */
 const SCAN_COUNT = 1000;
+const SCANNING = 'Going over what Redis holds';
 
 export class RedisTier implements SharedTier {
   readonly name = 'l2';
@@ -64,10 +73,7 @@ export class RedisTier implements SharedTier {
   read(address: string): Promise<Seen> {
     const { era } = this.#run;
     if (era === undefined) return Promise.reject(notConnected());
-    return this.#batch.get(address).then((found) => {
-      const bytes = found ?? undefined;
-      return { bytes, mark: bytes, era };
-    });
+    return this.#batch.get(address, era);
   }
 
   async lease(address: string, seen: Seen, leaseMs: number): Promise<Lease | undefined> {
@@ -80,26 +86,30 @@ export class RedisTier implements SharedTier {
       return set === 'OK' ? leaseOf(token, frame, era, false) : undefined;
     }
     const expected = bytes.subarray(0, IDENTITY_BYTES);
+    const nowMs = Date.now();
+    const standing = standingIn(bytes, nowMs);
     const held = heldPayload(bytes);
     if (held !== undefined) {
       const identity = encodePrefix(FrameKind.Lease, held, token, 0).subarray(0, IDENTITY_BYTES);
       const granted = await this.#script(restamp, address, [expected, identity, `${leaseMs}`, '0']);
-      return granted === 1 ? { token, mark: identity, era, keepsPayload: true } : undefined;
+      return granted === 1
+        ? { token, mark: identity, era, keepsPayload: true, standing }
+        : undefined;
     }
-    const standing = standingFreshness(bytes);
-    const nowMs = Date.now();
     const frame = encodeMarker(FrameKind.Lease, token, nowMs + leaseMs, standing);
     const life = `${Math.ceil(lifeWith(standing, leaseMs, nowMs))}`;
     const granted = await this.#script(compareAndSet, address, [expected, frame, life]);
     return granted === 1 ? { ...leaseOf(token, frame, era, false), standing } : undefined;
   }
 
-  async seize(address: string, leaseMs: number): Promise<Lease> {
+  async seize(address: string, leaseMs: number, tombstone?: Tombstone): Promise<Lease> {
     const token = newToken();
     const era = this.#era();
-    const frame = encodeMarker(FrameKind.Lease, token, Date.now() + leaseMs);
-    await this.#call(() => this.#client.set(address, frame, 'PX', leaseMs));
-    return leaseOf(token, frame, era, false);
+    const prefix = encodePrefix(FrameKind.Lease, undefined, token, Date.now() + leaseMs);
+    const carried = await this.#call(() => this.#supersede(address, prefix, leaseMs, tombstone));
+    const [freshness, untilMs] = (carried ?? []) as readonly string[];
+    const standing = freshness === undefined ? undefined : { freshness, untilMs: Number(untilMs) };
+    return { ...leaseOf(token, prefix, era, false), standing };
   }
 
   fill(address: string, lease: Lease, frame: Buffer, ttlMs: number): Promise<boolean> {
@@ -147,20 +157,26 @@ export class RedisTier implements SharedTier {
   }
 
   #invalidateOne(address: string, tombstone: Tombstone | undefined): Promise<unknown> {
-    if (tombstone === undefined) return this.#client.unlink(address);
     const token = newToken();
-    const { freshness } = tombstone;
-    const ttlMs = Math.max(1, tombstone.ttlMs);
-    const standing = { freshness, untilMs: Date.now() + ttlMs };
-    const frame = encodeMarker(FrameKind.Tombstone, token, 0, standing);
-    return this.#client.set(address, frame, 'PX', ttlMs);
+    const prefix = encodePrefix(FrameKind.Tombstone, undefined, token, 0);
+    return this.#supersede(address, prefix, 0, tombstone);
+  }
+
+  #supersede(
+    address: string,
+    prefix: Buffer,
+    leaseMs: number,
+    { freshness, ttlMs }: Tombstone = { freshness: '', ttlMs: 0 },
+  ): Promise<unknown> {
+    const args = [prefix, `${leaseMs}`, freshness, `${ttlMs}`, FRESHEST];
+    return supersede.run(this.#client, [address], args);
   }
 
   async readStamps(addresses: readonly string[]): Promise<readonly string[]> {
-    const known = await Promise.all(addresses.map((address) => this.#batch.get(address)));
+    const known = await Promise.all(addresses.map((address) => this.#batch.get(address, '')));
     return Promise.all(
       known.map(
-        (value, index) => value?.toString() ?? this.#stamp(addresses[index] as string, 'read'),
+        ({ bytes }, index) => bytes?.toString() ?? this.#stamp(addresses[index] as string, 'read'),
       ),
     );
   }
@@ -169,7 +185,7 @@ export class RedisTier implements SharedTier {
     await Promise.all(addresses.map((address) => this.#stamp(address, 'bump')));
   }
 
-  async *scan(prefix: string): AsyncGenerator<string> {
+  async *scan(prefix: string, signal?: AbortSignal): AsyncGenerator<string> {
     const client = this.#client;
     const nodes = 'nodes' in client ? client.nodes('master') : [client];
     // What is special in a pattern stands for itself in a prefix.
@@ -178,9 +194,12 @@ export class RedisTier implements SharedTier {
       let cursor = '0';
       do {
         const page = () => node.scan(cursor, 'MATCH', match, 'COUNT', SCAN_COUNT);
-        const [next, addresses] = await this.#call(page);
+        const [next, addresses] = await this.#call(page, signal);
         cursor = next;
-        yield* addresses;
+        for (const address of addresses) {
+          if (signal?.aborted) throw abortedError(SCANNING, signal.reason);
+          yield address;
+        }
       } while (cursor !== '0');
     }
   }
@@ -209,9 +228,9 @@ export class RedisTier implements SharedTier {
     return this.#call(() => script.run(this.#client, [address], args));
   }
 
-  #call<T>(work: () => Promise<T>): Promise<T> {
+  #call<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { timeoutMs, clock } = this.#options;
-    return withDeadline({ timeoutMs, clock, doing: 'A command to Redis' }, work);
+    return withDeadline({ timeoutMs, clock, signal, doing: 'A command to Redis' }, work);
   }
 }
 
@@ -221,14 +240,4 @@ function notConnected(): Error {
 
 function leaseOf(token: Buffer, frame: Buffer, era: string, keepsPayload: boolean): Lease {
   return { token, mark: frame.subarray(0, IDENTITY_BYTES), era, keepsPayload };
-}
-
-/** The payload's kind that a frame holds, by its first bytes alone; undefined if it is not ours. */
-function heldPayload(bytes: Buffer): 1 | 2 | undefined {
-  if (bytes.length < IDENTITY_BYTES || bytes.readUInt16BE(0) !== 0x534c || bytes[2] !== 1) {
-    return undefined;
-  }
-  const kind = bytes[3] as number;
-  const held = kind === FrameKind.Value || kind === FrameKind.Absent ? kind : bytes[4];
-  return held === FrameKind.Value || held === FrameKind.Absent ? held : undefined;
 }

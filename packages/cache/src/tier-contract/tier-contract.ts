@@ -12,8 +12,8 @@ import {
   frameOf,
   LEASE_MS,
   leaseNow,
-  tokenOf,
   TTL_MS,
+  tokenOf,
 } from './staging.js';
 
 /**

@@ -1,8 +1,9 @@
-import { withDeadline } from '@shardline/core';
+import { isShardlineError, withDeadline } from '@shardline/core';
 import { encodeFrame, FrameKind, type StandingFreshness } from '../entry/frame.js';
 import type { StampPair } from '../entry/frame-extras.js';
 import { joined, lifeWith, standingIn, stillStanding } from '../entry/standing-freshness.js';
 import { newToken } from '../entry/token.js';
+import { cacheErrors } from '../errors.js';
 import type { InvalidationReport, Invalidator } from '../invalidate/invalidator.js';
 import { tagStamp } from '../invalidate/tag-stamp.js';
 import type { Found } from '../read/found.js';
@@ -108,15 +109,16 @@ async function placeOf(
       // An older stamp makes the entry look older than it is, and nothing worse.
       mustAsk: false,
       wallMs: () => clock.now(),
-      monotonicMs: () => clock.monotonicMs(),
+      clock,
       counters,
     });
     if (look.seen.bytes !== undefined) return { level, look, lease: undefined };
     const lease = await level.tier.seize(address, policy.leaseMs, tombstoneOf(runtime));
     return { level, look, lease };
-  } catch {
+  } catch (error) {
     // The whole key is invalidated after the work, with what could not be reached queued.
-    return undefined;
+    if (isShardlineError(error, cacheErrors.CACHE_TIER_UNAVAILABLE.code)) return undefined;
+    throw error;
   }
 }
 

@@ -378,7 +378,7 @@ describe('the explorer finds planted faults', () => {
     ['invalidation is acknowledged before it is done', strictTwo, warmReadersAndChange],
     ['replace ignores what was seen', strictTwo, twoUpdates],
     ['lease forgets how fresh to read', lagging(two), slowLoader],
-    ['seizure forgets how fresh to read', lagging(two), deadWriter],
+    ['seizure forgets how fresh to read', marked(lagging(strictTwo)), deadWriterBehind],
     ['unmarked invalidation forgets how fresh to read', lagging(two), changeAndTouch],
     ['last mark to arrive replaces the others', lagging(two), changesAtOnce],
   ];

@@ -66,6 +66,13 @@ class MapTier implements SharedTier {
     return true;
   }
 
+  async replace(address: string, seen: Seen, frame: Buffer, ttlMs: number): Promise<boolean> {
+    const current = this.#at(address);
+    if (current === undefined || current.mark !== seen.mark) return false;
+    this.#put(address, frame, ttlMs);
+    return true;
+  }
+
   async release(address: string, lease: Lease, backoffMs: number): Promise<void> {
     const current = this.#at(address);
     if (current === undefined || current.mark !== lease.mark) return;

@@ -108,7 +108,6 @@ async function placeOf(
       required: [...policy.template.stampsOf(key), ...tags.map(tagStamp)],
       // An older stamp makes the entry look older than it is, and nothing worse.
       mustAsk: false,
-      wallMs: () => clock.now(),
       clock,
       counters,
     });

@@ -6,9 +6,9 @@ import type { TargetId } from '../targets.js';
  */
 export const explanations: Partial<Record<TargetId, string>> = {
   'cache/l2-hit':
-    'Profiled while a hit still passed nine promises, a fifth of its CPU was garbage collection, a tenth JSON.parse (which ' +
-    'the raw GET leaves out) and a tenth the write of the MGET itself. Seven promises are left between `get` and the reply, ' +
-    'four of them async functions (namespace, slow read, glance, look): joining these would close more of it.',
+    'Profiled with Redis left out (a tier in memory that answers a turn later), a third of the CPU of a hit is garbage ' +
+    'collection and a fifth JSON.parse, which the raw GET leaves out; no other step takes a tenth. Three promises are left ' +
+    'between `get` and the reply.',
   'ratelimit/checks':
     'Alone in its tick a check is one script of 5.9 us on Redis, against 3.5 us of a counter in a window: the level and its time ' +
     'are computed exactly. Checks of one tick share a script, so from 64 callers on the order is the other way round.',

@@ -101,9 +101,9 @@ describe('a cache over three tiers', () => {
     const onWarning = (warning: Error) => warnings.push(warning);
     process.on('warning', onWarning);
     await using cache = createCache({});
-    const things = cache.namespace('many', {
+    const things = cache.namespace<string>('many', {
       ttl: '1h',
-      load: (key) => new Promise((resolve) => setImmediate(resolve, key)),
+      load: (key) => new Promise<string>((resolve) => setImmediate(resolve, key)),
     });
     const { signal } = new AbortController();
     const keys = Array.from({ length: 200 }, (_, index) => `k${index}`);

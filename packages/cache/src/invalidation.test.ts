@@ -182,8 +182,9 @@ describe('invalidation over three tiers and two caches', () => {
     const [one, two] = await pair();
     const asked: (string | undefined)[] = [];
     const load = (_key: string, { freshness }: LoadContext) => asked.push(freshness);
-    const here = one.namespace('things', { ttl: '1h', load });
-    const there = two.namespace('things', { ttl: '1h', load });
+    const options = { ttl: '1h', coherence: 'strict', load } as const;
+    const here = one.namespace('things', options);
+    const there = two.namespace('things', options);
     await here.invalidate('k', { freshness: 'lsn-1' });
     await there.get('k');
     await here.invalidate('k');

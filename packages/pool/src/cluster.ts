@@ -139,6 +139,7 @@ export class Cluster {
           ? Promise.resolve(this.declared.name)
           : this.monitor.whenPrimaryKnown({ timeoutMs: settings.failoverTimeoutMs }),
       nextTransactionId: (name) => this.#nextTransactionId(name),
+      newestSnapshotXmax: () => this.monitor.state.newestSnapshotXmax,
       onFloor: (position) => this.monitor.expectPosition(position),
     };
   }

@@ -14,7 +14,13 @@ import { PositionCapture } from './session/position-capture.js';
 import { Session, type SessionSources } from './session/session.js';
 import type { SessionFloor } from './session/session-floor.js';
 import { nextTransactionIdSql } from './session/snapshot-proof.js';
-import { count, emptyCounters, type PoolCounters, poolTelemetry } from './telemetry.js';
+import {
+  addNodeCounters,
+  count,
+  emptyCounters,
+  type PoolCounters,
+  poolTelemetry,
+} from './telemetry.js';
 import { Ejection } from './topology/ejection.js';
 import { TopologyMonitor } from './topology/monitor.js';
 import type { TopologyState } from './topology/topology-state.js';
@@ -140,7 +146,7 @@ export class Cluster {
           : this.monitor.whenPrimaryKnown({ timeoutMs: settings.failoverTimeoutMs }),
       nextTransactionId: (name) => this.#nextTransactionId(name),
       newestSnapshotXmax: () => this.monitor.state.newestSnapshotXmax,
-      onFloor: (position) => this.monitor.expectPosition(position),
+      onFloor: (position) => this.monitor.catchUp.expect(position),
     };
   }
 
@@ -240,7 +246,7 @@ export class Cluster {
   #onStarted(route: Route, statementClass: StatementClass, nowMs: number): void {
     const { name } = route.node;
     if (route.isReplica) this.ejection.started(name, nowMs);
-    this.#balancer.started(name);
+    this.#balancer.started(name, nowMs);
     this.#options.onRouted(route, statementClass);
   }
 
@@ -281,7 +287,7 @@ export class Cluster {
   }
 
   #eventsOf(name: string): NodePoolEvents {
-    const { counters } = this;
+    const counters = addNodeCounters(this.counters, name);
     const own = this.#options.events(name);
     return {
       ...own,

@@ -20,7 +20,8 @@ const taught = new WeakSet<object>();
 
 /**
  * Lets a client of the driver, as `connect()` lends it where there is one server, take `{ signal, target }` in a query
- * as the pool itself does. It stays the driver's client: only a query that carries one of the two goes another way.
+ * as the pool itself does, and keeps the time of each statement where the server cannot. It stays the driver's client:
+ * anything else goes straight to it.
  */
 export function teachQueryOptions(connection: Connection, options: RawClientOptions): void {
   const { client } = connection;
@@ -29,11 +30,15 @@ export function teachQueryOptions(connection: Connection, options: RawClientOpti
   // Looked up at each call: instrumentation may replace the driver's method at any time.
   const plainQuery = (...given: unknown[]) =>
     (Object.getPrototypeOf(client) as typeof client).query.call(client, ...given);
+  const isTimed =
+    options.node.settings.isBehindPgBouncer && options.settings.statementTimeoutMs > 0;
   asPgClient(client).query = ((query: unknown, values?: unknown, callback?: unknown) => {
-    if (!carriesOptions(query)) return plainQuery(query, values, callback);
-    const { signal, target, ...config } = query;
-    const call = readQueryCall(config, values, callback);
-    return answer(run(connection, call.statement, { signal, target }, options), call.callback);
+    const isOurs = carriesOptions(query) || (isTimed && isStatement(query));
+    if (!isOurs) return plainQuery(query, values, callback);
+    const call = readQueryCall(withoutOptions(query), values, callback);
+    const { signal, target } = query as QueryOptions;
+    const running = run(connection, call.statement, { signal, target }, options, plainQuery);
+    return answer(running, call.callback);
   }) as never;
 }
 
@@ -42,6 +47,7 @@ async function run(
   statement: Parameters<typeof execute>[1],
   { signal, target }: QueryOptions,
   { node, router, settings, clock }: RawClientOptions,
+  send: (...given: unknown[]) => unknown,
 ): ReturnType<typeof execute> {
   const found = router.classify(statement.text);
   const nowMs = clock.monotonicMs();
@@ -64,11 +70,24 @@ async function run(
     timeoutMs: clientTimeoutMs(node, settings),
     config: node.settings.config,
     clock,
+    send,
   });
 }
 
-function carriesOptions(query: unknown): query is QueryOptions & Record<string, unknown> {
-  if (typeof query !== 'object' || query === null || 'submit' in query) return false;
+/** A text or a config, and not a cursor or a stream, which talks to the connection by itself. */
+function isStatement(query: unknown): query is string | object {
+  if (typeof query === 'string') return true;
+  return typeof query === 'object' && query !== null && !('submit' in query);
+}
+
+function carriesOptions(query: unknown): boolean {
+  if (typeof query === 'string' || !isStatement(query)) return false;
   const { signal, target } = query as QueryOptions;
   return signal !== undefined || target !== undefined;
+}
+
+function withoutOptions(query: unknown): unknown {
+  if (typeof query === 'string') return query;
+  const { signal: _signal, target: _target, ...config } = query as QueryOptions;
+  return config;
 }

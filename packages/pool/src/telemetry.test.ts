@@ -122,6 +122,7 @@ test('what goes wrong with connections is counted for the server that it went wr
     replicas: [{ connectionString: replica.url, name: 'quiet' }],
     max: 1,
     acquireTimeout: '50ms',
+    failoverTimeout: '10s',
     leakReportAfter: '20ms',
   });
   await narrow.ready();

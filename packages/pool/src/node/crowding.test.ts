@@ -21,6 +21,13 @@ test('fades, so that what was a busy hour ago does not count', () => {
   expect(crowding.totalMs(100_000)).toBeLessThan(1);
 });
 
+test('counts nothing of the time after those who waited gave up', () => {
+  const crowding = new Crowding();
+  crowding.set(true, 0);
+  crowding.set(true, 60_000);
+  expect(crowding.totalMs(60_010)).toBe(10);
+});
+
 test('begins anew when there is a connection more, and goes on if somebody waits still', () => {
   const crowding = new Crowding();
   crowding.set(true, 0);

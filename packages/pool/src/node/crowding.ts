@@ -16,6 +16,8 @@ export class Crowding {
 
   /** Somebody waits from now on, or nobody does. */
   set(isCrowded: boolean, nowMs: number): void {
+    // Those who waited last gave up, nobody saw when: nothing of what has passed since counts.
+    if (isCrowded) this.#isCrowded = false;
     this.#totalMs = this.totalMs(nowMs);
     this.#atMs = nowMs;
     this.#isCrowded = isCrowded;

@@ -49,9 +49,9 @@ export class Lender {
     const { cluster, settings, clock } = this.#options;
     const { router, declared: node } = cluster;
     const connection = node.pool.tryAcquire() ?? (await node.pool.acquire());
-    teachQueryOptions(connection, { node, router, settings, clock });
+    const forget = teachQueryOptions(connection, { node, router, settings, clock });
     const client = asPgClient(connection.client);
-    client.release = releaseOnce(node.pool, connection);
+    client.release = releaseOnce(node.pool, connection, forget);
     return client;
   }
 }

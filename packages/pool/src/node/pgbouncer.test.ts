@@ -59,6 +59,11 @@ test('a statement of a client from connect() ends at its timeout, too', async ()
     expect(fine).toEqual([{ fine: 1 }]);
     client.release();
   }
+  // Given back, it is the driver's own again: the pool times its own statements, and once is enough.
+  const raw = await pool.connect();
+  expect(Object.hasOwn(raw, 'query')).toBe(true);
+  raw.release();
+  expect(Object.hasOwn(raw, 'query')).toBe(false);
 });
 
 test('a transaction that idles for too long is ended, and what it had locked is free', async () => {

@@ -32,6 +32,15 @@ export {
   integerOption,
   nearestName,
 } from './options.js';
+export {
+  LONGEST_KEY_ID_BYTES,
+  readTokenText,
+  type SigningKey,
+  sealPayload,
+  signatureFault,
+  type TokenFault,
+  type TokenSigning,
+} from './signed-token.js';
 export { SingleFlight } from './single-flight.js';
 export { quoteIdentifier, quoteInteger, quoteLiteral, quoteQualified } from './sql-identifier.js';
 export { type ObservedMetric, type RecordedMetric, Telemetry } from './telemetry.js';

@@ -1,6 +1,7 @@
 import type { Clock, ShardlineError, Telemetry } from '@shardline/core';
 import type { StatementClass } from './classify/statement-class.js';
 import { ClassifyService } from './classify-service.js';
+import { isFaultOfHolder, isFaultOfServer, isLoss, isUnknown } from './error-kinds.js';
 import { codeOf } from './errors.js';
 import type { AttemptOutcome, ExecutionObserver } from './executor.js';
 import type { Connection } from './node/connection.js';
@@ -14,7 +15,13 @@ import { PositionCapture } from './session/position-capture.js';
 import { Session, type SessionSources } from './session/session.js';
 import type { SessionFloor } from './session/session-floor.js';
 import { nextTransactionIdSql } from './session/snapshot-proof.js';
-import { count, emptyCounters, type PoolCounters, poolTelemetry } from './telemetry.js';
+import {
+  addNodeCounters,
+  count,
+  emptyCounters,
+  type PoolCounters,
+  poolTelemetry,
+} from './telemetry.js';
 import { Ejection } from './topology/ejection.js';
 import { TopologyMonitor } from './topology/monitor.js';
 import type { TopologyState } from './topology/topology-state.js';
@@ -139,7 +146,8 @@ export class Cluster {
           ? Promise.resolve(this.declared.name)
           : this.monitor.whenPrimaryKnown({ timeoutMs: settings.failoverTimeoutMs }),
       nextTransactionId: (name) => this.#nextTransactionId(name),
-      onFloor: (position) => this.monitor.expectPosition(position),
+      newestSnapshotXmax: () => this.monitor.state.newestSnapshotXmax,
+      onFloor: (position) => this.monitor.catchUp.expect(position),
     };
   }
 
@@ -239,7 +247,7 @@ export class Cluster {
   #onStarted(route: Route, statementClass: StatementClass, nowMs: number): void {
     const { name } = route.node;
     if (route.isReplica) this.ejection.started(name, nowMs);
-    this.#balancer.started(name);
+    this.#balancer.started(name, nowMs);
     this.#options.onRouted(route, statementClass);
   }
 
@@ -280,7 +288,7 @@ export class Cluster {
   }
 
   #eventsOf(name: string): NodePoolEvents {
-    const { counters } = this;
+    const counters = addNodeCounters(this.counters, name);
     const own = this.#options.events(name);
     return {
       ...own,
@@ -300,7 +308,7 @@ export class Cluster {
       isMeasuring: () => this.telemetry.isMeasuring,
       broke: (error, connection, wasIdle) => {
         counters.brokenConnections += 1;
-        this.monitor.noteConnectionLost(name);
+        if (!isFaultOfHolder(error)) this.monitor.noteConnectionLost(name);
         own.broke(error, connection, wasIdle);
       },
       dialFailed: (error: ShardlineError) => {
@@ -346,24 +354,4 @@ function noteInSession(session: Session, route: Route, error: unknown): void {
   if (error !== undefined && !isUnknown(error)) return;
   if (route.isReplica) session.didOnReplica(route.node.name);
   else session.didOnPrimary(route.node.name);
-}
-
-/** Whether an error says that the server or the way to it is at fault, and not the statement. */
-function isFaultOfServer(error: unknown): boolean {
-  const code = codeOf(error) ?? '';
-  return /^(POOL_(DIAL|CONNECTION_LOST|TRANSACTION_LOST|OUTCOME_UNKNOWN|ACQUIRE)|53|57P0)/.test(
-    code,
-  );
-}
-
-/** Whether an error says that the server may be gone or have restarted, rather than be full or busy. */
-function isLoss(error: unknown): boolean {
-  const code = codeOf(error) ?? '';
-  // A server that has no room for another connection, or refuses the password, is there and answers.
-  if (/^(53|28)/.test(codeOf((error as { cause?: unknown }).cause) ?? '')) return false;
-  return /^(POOL_(DIAL|CONNECTION_LOST|TRANSACTION_LOST|OUTCOME_UNKNOWN)|57P0)/.test(code);
-}
-
-function isUnknown(error: unknown): boolean {
-  return codeOf(error) === 'POOL_OUTCOME_UNKNOWN';
 }

@@ -53,6 +53,13 @@ export const poolErrors = defineErrors({
     meaning: 'A connection broke inside a transaction that had not been committed.',
     remedy: 'The server has rolled it back; run the whole transaction again.',
   },
+  POOL_TRANSACTION_IDLE: {
+    retryable: true,
+    meaning:
+      'A transaction was left open with nothing asked for longer than `idleInTransactionTimeout`; its connection was cut, and it was rolled back.',
+    remedy:
+      'End each transaction at once, and wait for nothing else while one is open. Run it again from its beginning.',
+  },
   POOL_OUTCOME_UNKNOWN: {
     retryable: false,
     meaning: 'A write was cut off after it had been sent; it may or may not have been committed.',
@@ -116,6 +123,11 @@ export function poolError(
   more?: ShardlineErrorDetails,
 ): ShardlineError {
   return new ShardlineError(poolErrors[code], happened, more);
+}
+
+/** What everybody is told who uses a pool after its end. */
+export function endedError(): ShardlineError {
+  return poolError('POOL_ENDED', 'Cannot use a pool after calling end on the pool.');
 }
 
 /** The SQLSTATE, or the code of the system call that failed, if an error carries one. */

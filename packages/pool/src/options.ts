@@ -1,4 +1,9 @@
-import { type Duration, durationOption, integerOption } from '@shardline/core';
+import {
+  type Duration,
+  durationOption,
+  integerOption,
+  LONGEST_KEY_ID_BYTES,
+} from '@shardline/core';
 import type pg from 'pg';
 import * as v from 'valibot';
 import type { RouteTarget } from './route/decide.js';
@@ -32,7 +37,7 @@ export type Balancing = 'p2c-ewma' | 'least-connections' | 'round-robin';
 export interface SessionOptions {
   /**
    * Keys that sign tokens: the first signs, all verify, so that a key can be replaced without a gap. Each
-   * at least 32 bytes. Without any, tokens are unsigned, and a position beyond the newest known one is
+   * secret has at least 32 bytes, each id at most 32. Without any, tokens are unsigned, and a position beyond the newest known one is
    * answered by the primary.
    */
   readonly signingKeys?: readonly { readonly id: string; readonly secret: string | Uint8Array }[];
@@ -226,7 +231,11 @@ export const poolOptionsSchema = v.strictObject({
       signingKeys: v.optional(
         v.array(
           v.strictObject({
-            id: v.pipe(v.string(), v.nonEmpty('must not be empty')),
+            id: v.pipe(
+              v.string(),
+              v.nonEmpty('must not be empty'),
+              v.maxBytes(LONGEST_KEY_ID_BYTES, `must be at most ${LONGEST_KEY_ID_BYTES} bytes`),
+            ),
             secret: v.union([v.string(), v.instance(Uint8Array)]),
           }),
         ),

@@ -42,6 +42,25 @@ describe('being a pg.Pool', () => {
     expect([pool.totalCount, pool.idleCount, pool.waitingCount]).toEqual([0, 0, 0]);
   });
 
+  test('leaves a client the methods that its user gave it', async () => {
+    await using pool = makePool({ max: 1 });
+    const seen: unknown[] = [];
+    pool.on('connect', (client) => {
+      const { query } = client;
+      client.query = ((...given: unknown[]) => {
+        seen.push(given[0]);
+        return (query as (...all: unknown[]) => unknown).apply(client, given);
+      }) as never;
+    });
+    for (const text of ['SELECT 1', 'SELECT 2']) {
+      const client = await pool.connect();
+      await client.query(text);
+      client.release();
+    }
+    await pool.query('SELECT 3');
+    expect(seen).toEqual(['SELECT 1', 'SELECT 2', 'SELECT 3']);
+  });
+
   test('can be subclassed', async () => {
     class CountingPool extends ReplicaPool {
       queries = 0;

@@ -136,12 +136,13 @@ export class PoolSession {
   }
 
   #resume(token: string, onBadToken: OnBadToken): Session {
-    const { systemIdentifier, newestPosition } = this.#cluster.monitor.state;
+    const { systemIdentifier, newestPosition, newestSnapshotXmax } = this.#cluster.monitor.state;
     try {
       const { is, contents } = openToken(token, {
         keys: this.#settings.signingKeys,
         systemIdentifier,
         newestPosition,
+        newestSnapshotXmax,
         nowMs: this.#cluster.now(),
       });
       return is === 'valid'

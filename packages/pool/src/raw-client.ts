@@ -1,6 +1,6 @@
 import type { Clock } from '@shardline/core';
 import { clientTimeoutMs } from './executor.js';
-import { asPgClient, type Connection } from './node/connection.js';
+import type { Connection } from './node/connection.js';
 import { execute } from './node/execute.js';
 import type { Node } from './node/node.js';
 import type { QueryOptions } from './options.js';
@@ -16,25 +16,35 @@ export interface RawClientOptions {
   readonly clock: Clock;
 }
 
-const taught = new WeakSet<object>();
-
 /**
  * Lets a client of the driver, as `connect()` lends it where there is one server, take `{ signal, target }` in a query
- * as the pool itself does. It stays the driver's client: only a query that carries one of the two goes another way.
+ * as the pool itself does, and keeps the time of each statement where the server cannot. It stays the driver's client:
+ * anything else goes straight to it. Returns how to make it forget: the pool's own statements keep their time themselves.
  */
-export function teachQueryOptions(connection: Connection, options: RawClientOptions): void {
+export function teachQueryOptions(connection: Connection, options: RawClientOptions): () => void {
   const { client } = connection;
-  if (taught.has(client)) return;
-  taught.add(client);
-  // Looked up at each call: instrumentation may replace the driver's method at any time.
+  // A listener of `connect` may have given this one client a method of its own.
+  const own = Object.hasOwn(client, 'query') ? client.query : undefined;
+  // Else looked up at each call: instrumentation may replace the driver's method at any time.
   const plainQuery = (...given: unknown[]) =>
-    (Object.getPrototypeOf(client) as typeof client).query.call(client, ...given);
-  asPgClient(client).query = ((query: unknown, values?: unknown, callback?: unknown) => {
-    if (!carriesOptions(query)) return plainQuery(query, values, callback);
-    const { signal, target, ...config } = query;
-    const call = readQueryCall(config, values, callback);
-    return answer(run(connection, call.statement, { signal, target }, options), call.callback);
-  }) as never;
+    (own ?? (Object.getPrototypeOf(client) as typeof client).query).call(client, ...given);
+  const isTimed =
+    options.node.settings.isBehindPgBouncer && options.settings.statementTimeoutMs > 0;
+  const taught = (query: unknown, values?: unknown, callback?: unknown) => {
+    const isOurs = carriesOptions(query) || (isTimed && isStatement(query));
+    if (!isOurs) return plainQuery(query, values, callback);
+    const call = readQueryCall(withoutOptions(query), values, callback);
+    const { signal, target } = query as QueryOptions;
+    const running = run(connection, call.statement, { signal, target }, options, plainQuery);
+    return answer(running, call.callback);
+  };
+  client.query = taught;
+  return () => {
+    // Whoever has put a method of theirs over ours keeps it.
+    if (client.query !== taught) return;
+    if (own === undefined) Reflect.deleteProperty(client, 'query');
+    else client.query = own;
+  };
 }
 
 async function run(
@@ -42,6 +52,7 @@ async function run(
   statement: Parameters<typeof execute>[1],
   { signal, target }: QueryOptions,
   { node, router, settings, clock }: RawClientOptions,
+  send: (...given: unknown[]) => unknown,
 ): ReturnType<typeof execute> {
   const found = router.classify(statement.text);
   const nowMs = clock.monotonicMs();
@@ -64,11 +75,24 @@ async function run(
     timeoutMs: clientTimeoutMs(node, settings),
     config: node.settings.config,
     clock,
+    send,
   });
 }
 
-function carriesOptions(query: unknown): query is QueryOptions & Record<string, unknown> {
-  if (typeof query !== 'object' || query === null || 'submit' in query) return false;
+/** A text or a config, and not a cursor or a stream, which talks to the connection by itself. */
+function isStatement(query: unknown): query is string | object {
+  if (typeof query === 'string') return true;
+  return typeof query === 'object' && query !== null && !('submit' in query);
+}
+
+function carriesOptions(query: unknown): boolean {
+  if (typeof query === 'string' || !isStatement(query)) return false;
   const { signal, target } = query as QueryOptions;
   return signal !== undefined || target !== undefined;
+}
+
+function withoutOptions(query: unknown): unknown {
+  if (typeof query === 'string') return query;
+  const { signal: _signal, target: _target, ...config } = query as QueryOptions;
+  return config;
 }

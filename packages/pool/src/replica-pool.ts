@@ -1,51 +1,32 @@
 import type { EventEmitter } from 'node:events';
-import { type Duration, durationMs, systemClock, withDeadline } from '@shardline/core';
-import pg from 'pg';
-import { Cluster, type PoolEvents } from './cluster.js';
-import { poolError } from './errors.js';
+import { type Duration, durationMs, systemClock } from '@shardline/core';
+import type pg from 'pg';
+import {
+  BasePool,
+  type ConnectCallback,
+  hideSecrets,
+  type RoutedQueryConfig,
+} from './base-pool.js';
+import { Cluster } from './cluster.js';
+import { endedError, poolError } from './errors.js';
 import { Executor } from './executor.js';
+import { explainRoute } from './explain-route.js';
 import { healthOf, type PoolHealth } from './health.js';
-import { asPgClient, type Connection, whenQuiet } from './node/connection.js';
+import { Lender } from './lender.js';
 import type { Node } from './node/node.js';
 import type { QueryOptions, ReplicaPoolOptions } from './options.js';
+import { poolEvents } from './pool-events.js';
 import { PoolSession, type SessionBeginning, type SessionPosition } from './pool-session.js';
-import { teachQueryOptions } from './raw-client.js';
-import { releaseOnce } from './releasing.js';
+import { preparation } from './preparation.js';
 import type { RouteTarget } from './route/decide.js';
-import { failSubmittable, RoutedClient } from './routed-client.js';
-import type { Route, RouteExplanation, RouteRequest } from './router.js';
-import { currentSession } from './session/current-session.js';
+import { failSubmittable } from './routed-client.js';
+import type { RouteExplanation, RouteRequest } from './router.js';
 import { type PoolSettings, resolveSettings } from './settings.js';
 import { answer, type QueryCall, readQueryCall } from './statement-arguments.js';
+import { submit } from './submit.js';
 import { TargetedPool } from './targeted-pool.js';
 import { reachedByAll } from './topology/reached-by-all.js';
 import { traced } from './tracing.js';
-
-/** Called by `connect` with a client, as `pg` does. */
-export type ConnectCallback = (
-  error: Error | undefined,
-  client: pg.PoolClient | undefined,
-  done: (release?: Error | boolean) => void,
-) => void;
-
-/** A query that says for itself where it runs, or that can be given up. */
-export type RoutedQueryConfig<Values = unknown[]> = pg.QueryConfig<Values> & QueryOptions;
-
-/** What the event `leak` tells: who has held a connection for longer than `leakReportAfter`. */
-export interface LeakReport {
-  readonly node: string;
-  readonly heldMs: number;
-  /** Where it was acquired. */
-  readonly stack: string;
-  readonly client: pg.PoolClient;
-}
-
-/** What of `pg.Pool` stays as it is: events, `options`, `Client`. */
-type BasePool = Omit<
-  pg.Pool,
-  'query' | 'connect' | 'end' | 'totalCount' | 'idleCount' | 'waitingCount' | 'expiredCount'
->;
-const BasePool = pg.Pool as unknown as new (options: object) => BasePool;
 
 /** How long `end()` waits for clients that are lent. */
 const END_DEADLINE_MS = 30_000;
@@ -73,6 +54,7 @@ export class ReplicaPool extends BasePool {
   readonly #cluster: Cluster;
   readonly #nodes: readonly Node[];
   readonly #executor: Executor;
+  readonly #lender: Lender;
   #ending: Promise<void> | undefined;
 
   /**
@@ -93,13 +75,19 @@ export class ReplicaPool extends BasePool {
     this.#cluster = new Cluster({
       owner: this,
       context,
-      events: (node) => this.#eventsOf(node),
+      events: (node) => poolEvents(this as unknown as EventEmitter, node),
       onRouted: ({ node, reason }, { kind }) =>
         this.options.log?.(`a ${kind} goes to ${node.name}: ${reason}`),
     });
     this.#nodes = [...this.#cluster.nodes.values()];
     const { router, observer } = this.#cluster;
     this.#executor = new Executor({ settings, router, clock: systemClock, observer });
+    this.#lender = new Lender({
+      owner: this,
+      cluster: this.#cluster,
+      settings,
+      clock: systemClock,
+    });
     if (settings.min > 0) setImmediate(() => this.#warm());
   }
 
@@ -237,16 +225,8 @@ export class ReplicaPool extends BasePool {
   async explain(text: string, options: QueryOptions = {}): Promise<RouteExplanation> {
     if (this.#ending !== undefined) throw endedError();
     this.#begin();
-    const { failoverTimeoutMs: timeoutMs } = this.#settings;
-    const doing = 'Learning the roles of the servers';
-    // A cluster without a primary has an explanation too.
-    const starting = this.#cluster.start().catch(() => {});
-    await withDeadline({ timeoutMs, signal: options.signal, doing }, () => starting).catch(
-      (error: unknown) => {
-        if (options.signal?.aborted) throw error;
-      },
-    );
-    return this.#cluster.router.explain(this.#requestFor(text, options));
+    const request = this.#requestFor(text, options);
+    return await explainRoute(this.#cluster, request, this.#settings.failoverTimeoutMs);
   }
 
   /** How the pool and its servers do, from what is known. */
@@ -340,29 +320,15 @@ export class ReplicaPool extends BasePool {
     this.#cluster.start().catch(() => {});
   }
 
-  /** A cursor or a stream keeps its connection until it has said all. */
   #submit(submittable: pg.Submittable, call: QueryCall): pg.Submittable {
-    const submit = async () => {
+    const submitting = async () => {
       if (this.#ending !== undefined) throw endedError();
       this.#begin();
-      const route = await this.#routeOf(call);
-      const { pool } = route.node;
-      const connection = pool.tryAcquire() ?? (await pool.acquire({ signal: call.signal }));
-      const done = this.#cluster.observer.streaming(route);
-      connection.client.query(submittable, call.callback);
-      whenQuiet(connection, () => {
-        done();
-        pool.release(connection);
-      });
+      const request = this.#requestFor(call.statement.text, call);
+      await submit(this.#cluster, submittable, call, request, systemClock.monotonicMs());
     };
-    submit().catch((error: Error) => failSubmittable(submittable, error));
+    submitting().catch((error: Error) => failSubmittable(submittable, error));
     return submittable;
-  }
-
-  async #routeOf({ statement, ...options }: QueryCall): Promise<Route> {
-    const { router } = this.#cluster;
-    const request = this.#requestFor(statement.text, options);
-    return router.tryRoute(request, systemClock.monotonicMs()) ?? (await router.route(request));
   }
 
   #requestFor(text: string, { target, signal }: QueryOptions): RouteRequest {
@@ -380,26 +346,7 @@ export class ReplicaPool extends BasePool {
   async #lend(target?: RouteTarget): Promise<pg.PoolClient> {
     if (this.#ending !== undefined) throw endedError();
     this.#begin();
-    const node = this.#cluster.declared;
-    // A session has to hear of what is done, even where there is only one server to do it on.
-    if (this.#nodes.length > 1 || currentSession(this) !== undefined)
-      return this.#lendRouted(target);
-    const connection = node.pool.tryAcquire() ?? (await node.pool.acquire());
-    const { router } = this.#cluster;
-    teachQueryOptions(connection, { node, router, settings: this.#settings, clock: systemClock });
-    const client = asPgClient(connection.client);
-    client.release = releaseOnce(node.pool, connection);
-    return client;
-  }
-
-  #lendRouted(target: RouteTarget | undefined): pg.PoolClient {
-    const { router, observer, telemetry, declared } = this.#cluster;
-    const settings = this.#settings;
-    const client = new RoutedClient(
-      { router, settings, clock: systemClock, observer, telemetry, target },
-      declared.settings.config,
-    );
-    return client as unknown as pg.PoolClient;
+    return await this.#lender.lend(target);
   }
 
   #warm(): void {
@@ -414,51 +361,6 @@ export class ReplicaPool extends BasePool {
       flags.ended = true;
     });
     return this.#ending;
-  }
-
-  #eventsOf(node: string): PoolEvents {
-    const clientOf = ({ client }: Connection) => asPgClient(client);
-    return {
-      connected: (connection) => this.emit('connect', clientOf(connection)),
-      acquired: (connection) => this.emit('acquire', clientOf(connection)),
-      released: (error, connection) => this.emit('release', error as Error, clientOf(connection)),
-      removed: (connection) => this.emit('remove', clientOf(connection)),
-      broke: (error, connection, wasIdle) => {
-        // Without a listener an event called `error` ends the process; a broken idle connection is no
-        // reason for that, since the pool has replaced it already.
-        if (wasIdle && this.listenerCount('error') > 0) {
-          this.emit('error', error, clientOf(connection));
-        }
-      },
-      leaked: (connection, heldMs) => {
-        const stack = connection.heldBy?.stack ?? '';
-        const report: LeakReport = { node, heldMs, stack, client: clientOf(connection) };
-        (this as unknown as EventEmitter).emit('leak', report);
-      },
-    };
-  }
-}
-
-function endedError(): Error {
-  return poolError('POOL_ENDED', 'Cannot use a pool after calling end on the pool.');
-}
-
-/** What is done with a new connection before anyone gets it: the user's `onConnect`, then `verify`. */
-function preparation({ onConnect, verify }: ReplicaPoolOptions) {
-  return async (client: pg.Client): Promise<void> => {
-    await onConnect?.(client);
-    if (verify === undefined) return;
-    await new Promise<void>((resolve, reject) => {
-      verify(client as pg.PoolClient, (error?: Error) => (error ? reject(error) : resolve()));
-    });
-  };
-}
-
-/** Addresses carry passwords, and pools get printed. */
-function hideSecrets(options: object): void {
-  for (const name of ['primary', 'replicas', 'sessions', 'connectionString', 'password']) {
-    if (!(name in options)) continue;
-    Object.defineProperty(options, name, { enumerable: false });
   }
 }
 

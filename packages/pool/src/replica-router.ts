@@ -110,7 +110,7 @@ export class ReplicaRouter implements Router {
         const wanted = session?.view.floor.position;
         if (wanted === undefined) return;
         const waitMs = Math.min(timeoutMs, replicaWaitMs);
-        await monitor.whenReached(decision.nodes, wanted, { timeoutMs: waitMs, signal });
+        await monitor.catchUp.whenReached(decision.nodes, wanted, { timeoutMs: waitMs, signal });
         return;
       }
       case 'settle-session': {

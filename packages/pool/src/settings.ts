@@ -58,6 +58,8 @@ export interface NodeSettings {
   readonly zone: string | undefined;
   readonly weight: number;
   readonly isBehindPgBouncer: boolean;
+  /** When the client ends a transaction that idles; 0: never, or the server does it. */
+  readonly idleInTransactionMs: number;
   readonly config: pg.ClientConfig;
 }
 
@@ -157,7 +159,9 @@ function resolveNodes(raw: ReplicaPoolOptions, faults: ConfigurationFault[]): No
   const nodes: NodeSettings[] = [];
   for (const [path, entry] of entries) {
     try {
-      nodes.push(resolveNode(raw, base, entry));
+      const node = resolveNode(raw, base, entry);
+      if (node.isBehindPgBouncer) faults.push(...lostOnTheWay(raw, path, entry));
+      nodes.push(node);
     } catch (error) {
       faults.push({ path, message: `cannot be read as an address: ${(error as Error).message}` });
     }
@@ -203,6 +207,7 @@ function resolveNode(
     zone: given.zone,
     weight: given.weight ?? 1,
     isBehindPgBouncer,
+    idleInTransactionMs: isBehindPgBouncer ? idleInTransactionMs(merged, raw) : 0,
     config: withTimeouts({ ...merged, host, port }, raw, isBehindPgBouncer),
   };
 }
@@ -218,23 +223,43 @@ function withTimeouts(
 ): pg.ClientConfig {
   const {
     statement_timeout,
-    lock_timeout,
-    idle_in_transaction_session_timeout: idleInTransaction,
-    options,
+    idle_in_transaction_session_timeout: _readBelow,
     query_timeout: _keptByThePool,
     ...rest
   } = config;
   if (isBehindPgBouncer) return rest;
-  const checked = checkedTimeouts(raw);
-  const statementMs = checked.statementTimeout ?? statement_timeout;
-  const idleMs = checked.idleInTransactionTimeout ?? idleInTransaction;
+  const statementMs = checkedTimeouts(raw).statementTimeout ?? statement_timeout;
+  const idleMs = idleInTransactionMs(config, raw);
   return {
     ...rest,
-    ...(options === undefined ? {} : { options }),
-    ...(lock_timeout === undefined ? {} : { lock_timeout }),
     ...(statementMs === undefined ? {} : { statement_timeout: statementMs }),
-    ...(idleMs === undefined ? {} : { idle_in_transaction_session_timeout: idleMs }),
+    ...(idleMs === 0 ? {} : { idle_in_transaction_session_timeout: idleMs }),
   };
+}
+
+function idleInTransactionMs(config: pg.ClientConfig, raw: ReplicaPoolOptions): number {
+  const { idle_in_transaction_session_timeout: asOfDriver } = config;
+  return checkedTimeouts(raw).idleInTransactionTimeout ?? Number(asOfDriver ?? 0);
+}
+
+/** What only a startup parameter could say, and the client cannot keep instead. */
+const STARTUP_ONLY = ['lock_timeout', 'options'] as const;
+
+function lostOnTheWay(
+  raw: ReplicaPoolOptions,
+  path: string,
+  entry: string | NodeOptions,
+): ConfigurationFault[] {
+  const own = clientConfig(typeof entry === 'string' ? { connectionString: entry } : entry);
+  const around = clientConfig(raw);
+  return STARTUP_ONLY.flatMap((name) => {
+    const place = name in own ? `${path}.${name}` : name;
+    if (!(name in own) && !(name in around)) return [];
+    const message =
+      'would not arrive: PgBouncer in transaction mode takes no such startup parameter. ' +
+      'Set it for the role (ALTER ROLE ... SET), or with SET LOCAL in each transaction';
+    return [{ path: place, message }];
+  });
 }
 
 function checkedTimeouts(raw: ReplicaPoolOptions) {

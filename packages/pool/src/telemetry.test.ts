@@ -116,6 +116,44 @@ test('how long callers wait for a connection and hold one is measured', async ()
   expect(of('idle.max')).toEqual([1]);
 });
 
+test('what goes wrong with connections is counted for the server that it went wrong with', async () => {
+  await using narrow = new ReplicaPool({
+    primary: { connectionString: primary.url, name: 'crowded' },
+    replicas: [{ connectionString: replica.url, name: 'quiet' }],
+    max: 1,
+    acquireTimeout: '50ms',
+    failoverTimeout: '10s',
+    leakReportAfter: '20ms',
+  });
+  await narrow.ready();
+  const client = await narrow.connect();
+  await client.query('BEGIN');
+  const insert = narrow.query('INSERT INTO bet VALUES (3)');
+  await expect(insert).rejects.toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT' });
+  client.release();
+  await narrow.query('INSERT INTO bet VALUES (4)');
+  const found = await collect();
+  for (const name of [
+    'db.client.connection.timeouts',
+    'shardline.pool.leaks',
+    'shardline.pool.left_in_transaction',
+  ]) {
+    const points = found
+      .get(name)
+      ?.map(({ value, attributes }) => [
+        (attributes as Record<string, string>)['db.client.connection.pool.name'],
+        value,
+      ]);
+    // Those at zero are there too: a counter that first appears at one looks as if it had never risen.
+    expect(points, name).toEqual(
+      expect.arrayContaining([
+        ['crowded', 1],
+        ['quiet', 0],
+      ]),
+    );
+  }
+});
+
 test('spans say where a statement went and why, and carry no values', async () => {
   spans.reset();
   await pool.query('SELECT $1::text AS secret', ['hunter2']);

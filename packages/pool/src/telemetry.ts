@@ -14,13 +14,19 @@ export interface PoolTelemetrySources {
   readonly settings: { readonly max: number; readonly min: number };
 }
 
-/** What is counted as it happens. */
-export interface PoolCounters {
+/** What is counted of one server's connections as it happens. */
+export interface NodeCounters {
   acquireTimeouts: number;
   leaks: number;
   leftInTransaction: number;
   brokenConnections: number;
   failedDials: number;
+}
+
+/** What is counted as it happens. */
+export interface PoolCounters {
+  /** By the name of the server. */
+  readonly nodes: Map<string, NodeCounters>;
   /** By `node|role|reason`. */
   readonly routes: Map<string, number>;
   /** By `recovery`: how often a failed attempt was made good elsewhere. */
@@ -30,16 +36,20 @@ export interface PoolCounters {
 }
 
 export function emptyCounters(): PoolCounters {
-  return {
+  return { nodes: new Map(), routes: new Map(), recoveries: new Map(), sessionReads: new Map() };
+}
+
+/** The counters of one server, from zero. */
+export function addNodeCounters({ nodes }: PoolCounters, name: string): NodeCounters {
+  const counters: NodeCounters = {
     acquireTimeouts: 0,
     leaks: 0,
     leftInTransaction: 0,
     brokenConnections: 0,
     failedDials: 0,
-    routes: new Map(),
-    recoveries: new Map(),
-    sessionReads: new Map(),
   };
+  nodes.set(name, counters);
+  return counters;
 }
 
 /** Adds one. */
@@ -106,6 +116,15 @@ function connectionMetrics(
       for (const node of nodes) report(value(node), { [POOL_NAME]: node.name });
     },
   });
+  const counted = (
+    name: string,
+    unit: string,
+    description: string,
+    value: (node: NodeCounters) => number,
+  ): ObservedMetric =>
+    counter(name, unit, description, () =>
+      [...counters.nodes].map(([node, counts]) => [value(counts), { [POOL_NAME]: node }]),
+    );
   return [
     {
       name: 'db.client.connection.count',
@@ -143,29 +162,35 @@ function connectionMetrics(
       'Callers that wait for a connection.',
       (node) => node.pool.waitingCount,
     ),
-    counter('db.client.connection.timeouts', '{timeout}', 'Acquires that ran out of time.', () => [
-      [counters.acquireTimeouts, {}],
-    ]),
-    counter(
+    counted(
+      'db.client.connection.timeouts',
+      '{timeout}',
+      'Acquires that ran out of time.',
+      (node) => node.acquireTimeouts,
+    ),
+    counted(
       'shardline.pool.leaks',
       '{connection}',
       'Connections reported as held too long.',
-      () => [[counters.leaks, {}]],
+      (node) => node.leaks,
     ),
-    counter(
+    counted(
       'shardline.pool.left_in_transaction',
       '{connection}',
       'Connections given back with a transaction open.',
-      () => [[counters.leftInTransaction, {}]],
+      (node) => node.leftInTransaction,
     ),
-    counter('shardline.pool.broken_connections', '{connection}', 'Connections that broke.', () => [
-      [counters.brokenConnections, {}],
-    ]),
-    counter(
+    counted(
+      'shardline.pool.broken_connections',
+      '{connection}',
+      'Connections that broke.',
+      (node) => node.brokenConnections,
+    ),
+    counted(
       'shardline.pool.failed_dials',
       '{dial}',
       'Connections that could not be opened.',
-      () => [[counters.failedDials, {}]],
+      (node) => node.failedDials,
     ),
   ];
 }

@@ -3,6 +3,7 @@ import {
   checkOptions,
   durationOption,
   integerOption,
+  LONGEST_KEY_ID_BYTES,
   nearestName,
   quoteIdentifier,
 } from '@shardline/core';
@@ -170,7 +171,10 @@ const shapeSchema = v.strictObject({
       signingKeys: v.optional(
         v.array(
           v.strictObject({
-            id: v.pipe(name, v.maxBytes(32, 'must be at most 32 bytes')),
+            id: v.pipe(
+              name,
+              v.maxBytes(LONGEST_KEY_ID_BYTES, `must be at most ${LONGEST_KEY_ID_BYTES} bytes`),
+            ),
             secret: v.custom<string | Uint8Array>(isSecret, 'must be at least 32 random bytes'),
           }),
         ),

@@ -22,6 +22,7 @@ export interface DialCrewOptions {
     waiting: number;
     live: number;
     headWaitMs: number;
+    crowdedMs: number;
     holdMs: number | undefined;
   };
   readonly onConnected: (connection: Connection, durationMs: number) => void;
@@ -71,11 +72,10 @@ export class DialCrew {
   pulse(): void {
     if (this.#isStopped) return;
     const { max, min, situation } = this.#options;
-    const { waiting, live, headWaitMs, holdMs } = situation();
+    const { live, ...needs } = situation();
     const dialing = this.#dials.size;
     const missing = Math.min(min - live - dialing, max - live - dialing);
-    const demand = { waiting, dialing, live, max, holdMs, dialMs: this.#dialMs, headWaitMs };
-    const decision = decideDials(demand);
+    const decision = decideDials({ ...needs, live, dialing, max, dialMs: this.#dialMs });
     const wanted = Math.max(missing, decision.dials);
     if (wanted > 0) this.#start(wanted);
     if (decision.recheckMs !== undefined) this.#pulseIn(decision.recheckMs);

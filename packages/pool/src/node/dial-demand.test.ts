@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { decideDials } from './dial-demand.js';
 
-const calm = { dialing: 0, live: 0, max: 10, holdMs: undefined, dialMs: undefined, headWaitMs: 0 };
+const calm = {
+  dialing: 0,
+  live: 0,
+  max: 10,
+  holdMs: undefined,
+  dialMs: undefined,
+  headWaitMs: 0,
+  crowdedMs: 0,
+};
 
 describe('decideDials', () => {
   test('dials for each waiter while nothing is known, up to max', () => {
@@ -46,6 +54,13 @@ describe('decideDials', () => {
       headWaitMs: 60,
     };
     expect(decideDials(stuck)).toEqual({ dials: 45 });
+  });
+
+  test('dials for a line that is always about to clear and has not for as long as a dial takes', () => {
+    const steady = { ...calm, waiting: 8, live: 8, max: 50, holdMs: 12, dialMs: 60 };
+    expect(decideDials({ ...steady, crowdedMs: 59 }).dials).toBe(0);
+    expect(decideDials({ ...steady, crowdedMs: 60 })).toEqual({ dials: 8 });
+    expect(decideDials({ ...steady, crowdedMs: 60, dialing: 8 })).toEqual({ dials: 0 });
   });
 
   test('dials at once where statements take longer than dials', () => {

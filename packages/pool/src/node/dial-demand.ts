@@ -6,7 +6,9 @@
  * connection would be up, and dialling one for each waiter only loads the server (HikariCP's spike
  * test: 50 requests, 5 connections, connecting takes 150 ms, a statement 2 ms). Dials are held back
  * while the connections that exist will clear the queue sooner than a dial could; not for long, since
- * an estimate from the past knows nothing of a holder that does not let go.
+ * an estimate from the past knows nothing of a holder that does not let go. Nor for ever: where callers come as
+ * fast as they are served the queue is always about to clear and never does. Once they have waited for as long as
+ * a dial takes, in all, holding back has cost as much as dialling would have, and those who wait are dialled for.
  */
 export interface DialSituation {
   readonly waiting: number;
@@ -21,6 +23,8 @@ export interface DialSituation {
   readonly dialMs: number | undefined;
   /** How long the one at the head of the queue has waited. */
   readonly headWaitMs: number;
+  /** For how long there has lately been somebody waiting, in all. */
+  readonly crowdedMs: number;
 }
 
 /** What to do: open so many now, or look again after a while. */
@@ -35,14 +39,14 @@ const SHORTEST_RECHECK_MS = 2;
 const LONGEST_RECHECK_MS = 50;
 
 export function decideDials(situation: DialSituation): DialDecision {
-  const { waiting, dialing, live, max, holdMs, dialMs, headWaitMs } = situation;
+  const { waiting, dialing, live, max, holdMs, dialMs, headWaitMs, crowdedMs } = situation;
   const room = max - live - dialing;
   const wanted = Math.min(waiting - dialing, room);
   if (wanted <= 0) return { dials: 0 };
   if (live === 0 || holdMs === undefined || dialMs === undefined) return { dials: wanted };
 
   const clearedInMs = (waiting * holdMs) / live;
-  const isDisbelieved = headWaitMs > clearedInMs * PATIENCE;
+  const isDisbelieved = headWaitMs > clearedInMs * PATIENCE || crowdedMs >= dialMs;
   // Whom the connections at hand will have served before a dial could end.
   const served = isDisbelieved ? 0 : Math.floor((live * dialMs) / (holdMs * PATIENCE));
   const dials = Math.max(0, Math.min(waiting - served - dialing, room));

@@ -23,6 +23,8 @@ export interface ExecuteOptions {
   readonly timeoutMs: number;
   readonly config: pg.ClientConfig;
   readonly clock: Clock;
+  /** How a statement is sent, where the client's own `query` leads here. @default the client's `query` */
+  readonly send?: ((...given: unknown[]) => unknown) | undefined;
 }
 
 /** What `client.query` takes. */
@@ -61,10 +63,12 @@ function submit(
   options: ExecuteOptions,
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
-    connection.client.query(query, values, (error: Error | null | undefined, result: Result) => {
+    const onAnswer = (error: Error | null | undefined, result: Result) => {
       if (error) reject(explain(error, connection, options));
       else resolve(result);
-    });
+    };
+    if (options.send === undefined) connection.client.query(query, values, onAnswer);
+    else options.send(query, values, onAnswer);
   });
 }
 
@@ -149,8 +153,10 @@ export function explain(
 ): Error {
   if (!isConnectionLost(error, connection)) return error;
   const { node } = connection;
-  const more = { cause: error, details: { node, causeCode: codeOf(error) } };
-  const lost = `The connection to ${node} was lost (${messageOf(error)})`;
+  // What broke it may have been said before this statement, to which the driver says only that it is broken.
+  const cause = connection.failure ?? error;
+  const more = { cause, details: { node, causeCode: codeOf(cause) } };
+  const lost = `The connection to ${node} was lost (${messageOf(cause)})`;
   if (options.isInTransaction) {
     return poolError('POOL_TRANSACTION_LOST', `${lost} inside an open transaction.`, more);
   }

@@ -20,6 +20,8 @@ export interface NodePoolOptions {
   readonly settleTimeoutMs: number;
   /** 0: leaks are not reported. */
   readonly leakReportAfterMs: number;
+  /** When the client ends a transaction that idles; 0: never, or the server does it. */
+  readonly idleInTransactionMs: number;
   readonly allowExitOnIdle: boolean;
   readonly clock: Clock;
   readonly random: () => number;

@@ -1,14 +1,15 @@
-import { BoundedQueue, type ShardlineError } from '@shardline/core';
-import { poolError } from '../errors.js';
-import { acquireTimeout } from './acquire-timeout.js';
+import type { ShardlineError } from '@shardline/core';
+import { endedError } from '../errors.js';
 import type { Connection } from './connection.js';
 import { watchConnection } from './connection-watch.js';
 import { DialCrew } from './dial-crew.js';
 import { Farewell } from './farewell.js';
+import { endIdleTransactions } from './idle-in-transaction.js';
 import type { AcquireOptions, NodePoolCounts, NodePoolOptions } from './node-pool-options.js';
 import { settle } from './settle.js';
 import { answers } from './sign-of-life.js';
 import { Sweep } from './sweep.js';
+import { WaitingLine } from './waiting-line.js';
 
 /**
  * The connections of one server: lend, keep, retire.
@@ -29,24 +30,23 @@ const NEWEST_WEIGHT = 0.1;
 /** The connections of one server. */
 export class NodePool {
   readonly #options: NodePoolOptions;
-  readonly #queue: BoundedQueue<Connection>;
+  readonly #line: WaitingLine;
   readonly #crew: DialCrew;
   readonly #idle: Connection[] = [];
   readonly #live = new Set<Connection>();
   readonly #farewell = new Farewell();
   readonly #sweep: Sweep;
   #holdMs: number | undefined;
-  #servedAtMs = 0;
   #isEnding = false;
   readonly #whenEmpty: (() => void)[] = [];
 
   constructor(options: NodePoolOptions) {
     this.#options = options;
-    const { node, maxWaiting, clock, dialer, max, min, random } = options;
-    this.#queue = new BoundedQueue<Connection>({
-      limit: maxWaiting,
-      doing: `Waiting for a connection to ${node}`,
-      clock,
+    const { clock, dialer, max, min, random } = options;
+    this.#line = new WaitingLine({
+      ...options,
+      counts: () => this.counts,
+      lastDialError: () => this.lastDialError,
     });
     this.#crew = new DialCrew({
       dialer,
@@ -55,9 +55,10 @@ export class NodePool {
       clock,
       random,
       situation: () => ({
-        waiting: this.#queue.size,
+        waiting: this.#line.size,
         live: this.#live.size,
-        headWaitMs: clock.monotonicMs() - this.#servedAtMs,
+        headWaitMs: this.#line.headWaitMs,
+        crowdedMs: this.#line.crowdedMs,
         holdMs: this.#holdMs,
       }),
       onConnected: (connection, durationMs) => this.#adopt(connection, durationMs),
@@ -76,7 +77,7 @@ export class NodePool {
     const total = this.#live.size;
     const idle = this.#idle.length;
     const dialing = this.#crew.count;
-    return { total, idle, busy: total - idle, dialing, waiting: this.#queue.size };
+    return { total, idle, busy: total - idle, dialing, waiting: this.#line.size };
   }
 
   get idleCount(): number {
@@ -89,7 +90,7 @@ export class NodePool {
   }
 
   get waitingCount(): number {
-    return this.#queue.size;
+    return this.#line.size;
   }
 
   /** Connections that are past their lifetime but still lent. */
@@ -126,7 +127,7 @@ export class NodePool {
    */
   tryAcquire(now = this.#options.clock.monotonicMs()): Connection | undefined {
     const connection = this.#idle.at(-1);
-    if (connection === undefined || this.#isEnding || this.#queue.size > 0) return undefined;
+    if (connection === undefined || this.#isEnding || this.#line.size > 0) return undefined;
     if (now - connection.sinceMs > this.#options.validateAfterIdleMs) return undefined;
     if (now >= connection.expiresAtMs || !connection.isAlive) return undefined;
     this.#idle.pop();
@@ -182,14 +183,14 @@ export class NodePool {
 
   /** Closes what is idle now and the rest as it comes back, and sends away who waits: the role has changed. */
   retireAll(): void {
-    this.#sendAway('changed its role');
+    this.#line.sendAway('changed its role');
     for (const connection of this.#live) connection.expiresAtMs = Number.NEGATIVE_INFINITY;
     for (const connection of [...this.#idle]) this.#close(connection);
   }
 
   /** Cuts every connection: the server does not answer, and whoever waits for it is to be told. */
   cutAll(): void {
-    this.#sendAway('does not answer');
+    this.#line.sendAway('does not answer');
     for (const connection of [...this.#live]) {
       connection.destroy();
       if (connection.state !== 'lent') this.#close(connection);
@@ -201,7 +202,7 @@ export class NodePool {
     this.#isEnding = true;
     this.#crew.stop();
     this.#sweep.stop();
-    this.#queue.rejectAll(this.#endedError());
+    this.#line.rejectAll(endedError());
     for (const connection of [...this.#idle]) this.#close(connection);
     if (this.#isEmpty) return;
     const force = () => {
@@ -221,7 +222,7 @@ export class NodePool {
   async #acquire({ signal }: AcquireOptions, allowedMs: number, startedAtMs: number) {
     const { clock, events } = this.#options;
     const stack = this.#stack();
-    if (this.#isEnding) throw this.#endedError();
+    if (this.#isEnding) throw endedError();
     const idle = signal?.aborted ? undefined : await this.#takeIdle();
     const now = clock.monotonicMs();
     const connection = idle ?? (await this.#takeNext(signal, allowedMs, startedAtMs, now));
@@ -237,7 +238,7 @@ export class NodePool {
   async #takeIdle(): Promise<Connection | undefined> {
     const { clock, validateAfterIdleMs, validationTimeoutMs: timeoutMs } = this.#options;
     for (;;) {
-      const connection = this.#queue.size === 0 ? this.#idle.pop() : undefined;
+      const connection = this.#line.size === 0 ? this.#idle.pop() : undefined;
       if (connection === undefined) return undefined;
       const now = clock.monotonicMs();
       const idleMs = now - connection.sinceMs;
@@ -259,25 +260,11 @@ export class NodePool {
     startedAtMs: number,
     now: number,
   ): Promise<Connection> {
-    const { clock, events, max } = this.#options;
     const refusal = this.#crew.refusal;
     if (refusal !== undefined && this.#live.size === 0) return Promise.reject(refusal);
-    if (this.#queue.size === 0) this.#servedAtMs = now;
-    const waiting = this.#queue.wait({
-      timeoutMs: Math.max(0, startedAtMs + allowedMs - now),
-      signal,
-      nowMs: now,
-      onTimeout: () => {
-        events.acquireTimedOut();
-        return this.#timeoutError(allowedMs);
-      },
-    });
-    if (this.totalCount < max) this.#crew.pulse();
-    if (!events.isMeasuring()) return waiting;
-    return waiting.then((connection) => {
-      events.waited(clock.monotonicMs() - startedAtMs);
-      return connection;
-    });
+    const waiting = this.#line.wait({ signal, allowedMs, startedAtMs }, now);
+    if (this.totalCount < this.#options.max) this.#crew.pulse();
+    return waiting;
   }
 
   #lend(connection: Connection, now: number): void {
@@ -303,9 +290,12 @@ export class NodePool {
       ended: () => this.#close(connection),
       standbyPushed: (inHotStandby) => this.#options.events.standbyPushed(inHotStandby),
     });
-    this.#options.events.connected(connection, durationMs);
+    const { clock, events, idleInTransactionMs: timeoutMs } = this.#options;
+    if (timeoutMs > 0) endIdleTransactions(connection, { timeoutMs, clock });
+    this.#line.noteGrown(clock.monotonicMs());
+    events.connected(connection, durationMs);
     // A listener may have begun to set the connection up: it is lent when that is done.
-    if (connection.isQuiet) this.#keep(connection, this.#options.clock.monotonicMs());
+    if (connection.isQuiet) this.#keep(connection, clock.monotonicMs());
     else this.#settle(connection);
   }
 
@@ -314,11 +304,10 @@ export class NodePool {
       this.#close(connection);
       return;
     }
-    if (this.#queue.size > 0) {
-      this.#servedAtMs = now;
+    if (this.#line.size > 0) {
       this.#lend(connection, now);
       this.#options.events.acquired(connection);
-      this.#queue.hand(connection);
+      this.#line.hand(connection, now);
       return;
     }
     const { allowExitOnIdle, idleTimeoutMs } = this.#options;
@@ -364,32 +353,11 @@ export class NodePool {
 
   #onDialFailed(error: ShardlineError): void {
     this.#options.events.dialFailed(error);
-    if (this.#live.size === 0 && this.#crew.count === 0) this.#queue.rejectAll(error);
+    if (this.#live.size === 0 && this.#crew.count === 0) this.#line.rejectAll(error);
   }
 
   #observeHold(holdMs: number): void {
     this.#holdMs =
       this.#holdMs === undefined ? holdMs : this.#holdMs + NEWEST_WEIGHT * (holdMs - this.#holdMs);
-  }
-
-  // Errors.
-
-  /** Nothing of theirs was sent, so that they can be served elsewhere. */
-  #sendAway(why: string): void {
-    const { node } = this.#options;
-    this.#queue.rejectAll(
-      poolError('POOL_DIAL_FAILED', `No connection to ${node} can be had: it ${why}.`, {
-        details: { node },
-      }),
-    );
-  }
-
-  #endedError(): ShardlineError {
-    return poolError('POOL_ENDED', 'Cannot use a pool after calling end on the pool.');
-  }
-
-  #timeoutError(waitedMs: number): ShardlineError {
-    const { node, max } = this.#options;
-    return acquireTimeout(node, waitedMs, max, this.counts, this.lastDialError);
   }
 }

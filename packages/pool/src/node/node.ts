@@ -53,6 +53,7 @@ export class Node {
       }),
       validationTimeoutMs: VALIDATION_TIMEOUT_MS,
       settleTimeoutMs: SETTLE_TIMEOUT_MS,
+      idleInTransactionMs: settings.idleInTransactionMs,
       clock,
       random,
       events,

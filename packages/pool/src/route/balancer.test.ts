@@ -36,7 +36,7 @@ function serve(b: Balancer, latencies: Record<string, number>, rounds: number) {
   const picks: (string | undefined)[] = [];
   for (let i = 0; i < rounds; i += 1) {
     const name = b.pick(names, nowMs) as string;
-    b.started(name);
+    b.started(name, nowMs);
     nowMs += 1;
     b.finished(name, latencies[name] ?? 1, false, nowMs);
     picks.push(name);
@@ -61,7 +61,7 @@ describe('every policy', () => {
         const b = balancer(policy);
         let nowMs = 0;
         for (const [name, latencyMs, hasFailed] of events) {
-          b.started(name);
+          b.started(name, nowMs);
           nowMs += 7;
           if (latencyMs % 3 > 0) b.finished(name, latencyMs, hasFailed, nowMs);
           const pick = b.pick(named, nowMs);
@@ -102,7 +102,7 @@ describe('p2c-ewma', () => {
     for (let i = 0; i < 1000; i += 1) {
       const name = b.pick(names, nowMs) as string;
       picks.push(name);
-      b.started(name);
+      b.started(name, nowMs);
       nowMs += 1;
       b.finished(name, name === 'c' ? 0.01 : 5, name === 'c', nowMs);
     }
@@ -116,7 +116,7 @@ describe('p2c-ewma', () => {
     for (let i = 0; i < 600; i += 1) {
       const name = b.pick(names, nowMs) as string;
       picks.push(name);
-      b.started(name);
+      b.started(name, nowMs);
       nowMs += 1;
       if (name !== 'c') b.finished(name, 1, false, nowMs);
     }
@@ -137,6 +137,27 @@ describe('p2c-ewma', () => {
     expect(picksAt(100_000)['c']).toBeGreaterThan(0);
   });
 
+  test('looks again by one statement, which nobody follows before it is answered', () => {
+    const b = balancer('p2c-ewma');
+    b.finished('c', 100, false, 0);
+    // Nobody has asked for long: what was known of everybody has faded.
+    let nowMs = 60_000;
+    for (const name of ['a', 'b']) b.finished(name, 10, false, nowMs);
+    const picks: string[] = [];
+    for (let i = 0; i < 300; i += 1) {
+      const name = b.pick(names, nowMs) as string;
+      picks.push(name);
+      b.started(name, nowMs);
+      nowMs += 1;
+      if (name !== 'c') b.finished(name, 10, false, nowMs);
+    }
+    expect(count(picks)['c']).toBe(1);
+    // It never answers: now and then somebody looks all the same.
+    nowMs += 60_000;
+    for (const name of ['a', 'b']) b.finished(name, 10, false, nowMs);
+    expect(count(Array.from({ length: 300 }, () => b.pick(names, nowMs)))['c']).toBeGreaterThan(0);
+  });
+
   test('follows weights among equals', () => {
     const nodes = [{ name: 'a', weight: 4 }, { name: 'b' }, { name: 'c' }];
     const b = balancer('p2c-ewma', nodes);
@@ -145,7 +166,7 @@ describe('p2c-ewma', () => {
     const picks: string[] = [];
     for (let i = 0; i < 3000; i += 1) {
       const name = b.pick(names, nowMs) as string;
-      b.started(name);
+      b.started(name, nowMs);
       inFlight.push(name);
       picks.push(name);
       nowMs += 1;
@@ -165,11 +186,11 @@ describe('least-connections', () => {
 
   test('takes the one with the fewest under way', () => {
     const b = balancer('least-connections');
-    b.started('a');
-    b.started('b');
+    b.started('a', 0);
+    b.started('b', 0);
     expect(b.pick(names, 0)).toBe('c');
     b.abandoned('a');
-    b.started('c');
+    b.started('c', 0);
     expect(b.pick(names, 0)).toBe('a');
   });
 });
@@ -183,29 +204,58 @@ describe('round-robin', () => {
   });
 });
 
+/** As long as the first answer of the slow server takes. */
+const AFTER_REST_MS = 90;
+
+interface Loop {
+  readonly latencies: Readonly<Record<string, number>>;
+  readonly callers: number;
+  /** Of the simulated clock. */
+  readonly lastsMs: number;
+  /** Every so often nobody asks for half a minute. @default never */
+  readonly restEveryMs?: number;
+}
+
 /**
  * Callers that ask again as soon as they are answered, over servers of which `a` is ten times slower, on a machine that
  * stands still for a moment about once a second: whatever is due then comes late.
  */
-function closedLoop(policy: BalancingPolicy, latencies: Record<string, number>, callers: number) {
+function closedLoop(policy: BalancingPolicy, { latencies, callers, lastsMs, restEveryMs }: Loop) {
   const b = balancer(policy);
   const random = seeded(SEED + 1);
   const stalls: { from: number; to: number }[] = [];
-  for (let at = 0; at < 20_000; ) {
+  for (let at = 0; at < lastsMs; ) {
     at += -Math.log(random()) * 1000;
     stalls.push({ from: at, to: at + 10 + random() * 60 });
   }
   const stalled = (at: number) => stalls.find(({ from, to }) => at >= from && at < to)?.to ?? at;
+  let rests = 0;
+  let slowAfterRests = 0;
+  let watchedUntilMs = 0;
   const underWay: { name: string; sentMs: number; dueMs: number }[] = [];
   const send = (nowMs: number) => {
     const name = b.pick(names, nowMs) as string;
-    b.started(name);
+    b.started(name, nowMs);
+    if (name === 'a' && nowMs < watchedUntilMs) slowAfterRests += 1;
     const takesMs = (latencies[name] as number) * (0.9 + random() * 0.3);
     underWay.push({ name, sentMs: nowMs, dueMs: stalled(nowMs + takesMs) });
   };
   for (let caller = 0; caller < callers; caller += 1) send(0);
   const answers: string[] = [];
-  for (let nowMs = 0; nowMs < 20_000; ) {
+  let restsAtMs = restEveryMs ?? Number.POSITIVE_INFINITY;
+  for (let nowMs = 0; nowMs < lastsMs; ) {
+    if (nowMs >= restsAtMs) {
+      // Everybody is answered, and comes back together.
+      for (const { name, sentMs, dueMs } of underWay.splice(0)) {
+        b.finished(name, dueMs - sentMs, false, dueMs);
+        nowMs = Math.max(nowMs, dueMs);
+      }
+      nowMs += 30_000;
+      restsAtMs = nowMs + (restEveryMs as number);
+      rests += 1;
+      watchedUntilMs = nowMs + AFTER_REST_MS;
+      for (let caller = 0; caller < callers; caller += 1) send(nowMs);
+    }
     underWay.sort((x, y) => y.dueMs - x.dueMs);
     const { name, sentMs, dueMs } = underWay.pop() as (typeof underWay)[number];
     nowMs = dueMs;
@@ -213,7 +263,8 @@ function closedLoop(policy: BalancingPolicy, latencies: Record<string, number>, 
     answers.push(name);
     send(nowMs);
   }
-  return { slowShare: answers.filter((name) => name === 'a').length / answers.length };
+  const slow = answers.filter((name) => name === 'a').length;
+  return { slowShare: slow / answers.length, rests, slowAfterRests };
 }
 
 describe('a slow server among fast ones, on a machine that hiccups', () => {
@@ -225,11 +276,27 @@ describe('a slow server among fast ones, on a machine that hiccups', () => {
   ])(
     '%i ms, one of %i ms, %i callers: it is left out of the slowest per cent',
     (fast, slow, callers) => {
-      const latencies = { a: slow, b: fast, c: fast };
-      const ours = closedLoop('p2c-ewma', latencies, callers);
-      const inTurns = closedLoop('round-robin', latencies, callers);
+      const loop = { latencies: { a: slow, b: fast, c: fast }, callers, lastsMs: 20_000 };
+      const ours = closedLoop('p2c-ewma', loop);
+      const inTurns = closedLoop('round-robin', loop);
       expect(inTurns.slowShare).toBeGreaterThan(0.1);
       expect(ours.slowShare).toBeLessThan(0.008);
+    },
+  );
+
+  test.each([6, 12])(
+    'of %i callers that come back from a rest no more than one goes to see how it does',
+    (callers) => {
+      const latencies = { a: 100, b: 10, c: 10 };
+      const { slowShare, rests, slowAfterRests } = closedLoop('p2c-ewma', {
+        latencies,
+        callers,
+        lastsMs: 300_000,
+        restEveryMs: 5000,
+      });
+      expect(rests).toBeGreaterThan(4);
+      expect(slowAfterRests / rests).toBeLessThan(1.5);
+      expect(slowShare).toBeLessThan(0.008);
     },
   );
 });

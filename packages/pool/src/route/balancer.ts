@@ -5,9 +5,9 @@
  *   latency times the statements under way there. Two choices suffice to avoid the slow (Mitzenmacher 2001),
  *   and a draw keeps many processes from rushing to the same best server at once. The mean jumps up with
  *   a slow answer and comes down with time (Finagle's peak EWMA), so a server that turns slow is left
- *   within one answer, and looked at again some seconds later. Good answers bring it down too, each by a tenth:
- *   a hiccup of the machine makes every server look slow at once, and if only time could mend that, the slow
- *   one would be as good as any for seconds.
+ *   within one answer, and looked at again some seconds later, by one statement. Good answers bring it down
+ *   too, each by a tenth: a hiccup of the machine makes every server look slow at once, and if only time could
+ *   mend that, the slow one would be as good as any for seconds.
  * - `least-connections`: fewest under way, ties drawn at random: always taking the first of equals would
  *   send all light traffic to one server.
  * - `round-robin`: in turns, smoothly by weight.
@@ -42,6 +42,8 @@ interface Load {
   costMs: number;
   /** When `costMs` was last brought up to date. */
   atMs: number;
+  /** When it was last sent a statement. */
+  askedAtMs: number;
   /** Credit in the smooth round robin. */
   credit: number;
 }
@@ -76,6 +78,7 @@ export class Balancer {
         inFlight: 0,
         costMs: 0,
         atMs: 0,
+        askedAtMs: 0,
         credit: 0,
       });
     }
@@ -99,9 +102,11 @@ export class Balancer {
   }
 
   /** A statement was sent to a server. */
-  started(name: string): void {
+  started(name: string, nowMs: number): void {
     const load = this.#loads.get(name);
-    if (load !== undefined) load.inFlight += 1;
+    if (load === undefined) return;
+    load.inFlight += 1;
+    load.askedAtMs = nowMs;
   }
 
   /** It was answered, or failed through the server's or the network's fault. */
@@ -122,7 +127,7 @@ export class Balancer {
   loadOf(name: string, nowMs: number): { latencyMs: number; inFlight: number } | undefined {
     const load = this.#loads.get(name);
     if (load === undefined) return undefined;
-    return { latencyMs: decayedCost(load, nowMs), inFlight: load.inFlight };
+    return { latencyMs: fadedCost(load, nowMs), inFlight: load.inFlight };
   }
 
   #among(names: readonly string[]): Load[] {
@@ -187,15 +192,18 @@ function observe(load: Load, latencyMs: number, nowMs: number): void {
   load.atMs = nowMs;
 }
 
-/** What it costs now, without new answers: it fades, so that a server is tried again. */
-function decayedCost(load: Load, nowMs: number): number {
-  return load.costMs * Math.exp(-Math.max(0, nowMs - load.atMs) / DECAY_MS);
+/**
+ * What it costs now, without new answers: it fades, so that a server is tried again. By one: from when somebody has
+ * gone to see, what was last known counts in full, or everybody who comes before the answer would go there too.
+ */
+function fadedCost({ costMs, atMs, askedAtMs }: Load, nowMs: number): number {
+  return costMs * Math.exp(-Math.max(0, nowMs - Math.max(atMs, askedAtMs)) / DECAY_MS);
 }
 
 function scoreOf(load: Load, nowMs: number): number {
   // Without an answer yet the first statement is worth trying; the next wait for what it says.
   if (load.costMs === 0) return load.inFlight === 0 ? 0 : UNSEEN_COST_MS * load.inFlight;
-  const costMs = Math.max(SMALLEST_COST_MS, decayedCost(load, nowMs));
+  const costMs = Math.max(SMALLEST_COST_MS, fadedCost(load, nowMs));
   return (costMs * (load.inFlight + 1)) / load.weight;
 }
 

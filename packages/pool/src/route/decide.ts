@@ -30,7 +30,7 @@ export interface RouteQuestion {
  * - `wait-for-primary`: nobody may be written to at present; wait until somebody may, or the deadline.
  *   With `minimumTimeline` the session has seen a newer timeline than we have: ask all servers at once.
  * - `wait-for-position`: no replica is known to have reached the session's floor: wait a short while
- *   (`monitor.whenReached`), then ask again with `hasWaited`.
+ *   (`CatchUp.whenReached`), then ask again with `hasWaited`.
  * - `settle-session`: where the session stands is still being found out (`session.settle()`): then ask again.
  * - `prove-snapshot`: the session has seen a replica, and the primary must be shown to be as far
  *   (`SnapshotProof.prove`): then `session.proved()` and ask again.

@@ -32,6 +32,7 @@ class Answers {
     reject: (e: Error) => void;
   }[] = [];
   nextId = 700n;
+  newestXmax: bigint | undefined = 10n;
   hasPrimary = true;
 
   readonly sources: SessionSources = {
@@ -39,6 +40,7 @@ class Answers {
     primary: () =>
       this.hasPrimary ? Promise.resolve('p') : Promise.reject(new Error('no primary')),
     nextTransactionId: () => Promise.resolve(this.nextId),
+    newestSnapshotXmax: () => this.newestXmax,
   };
 
   async answer(over: Partial<ProbeResult> | Error): Promise<void> {
@@ -168,6 +170,47 @@ describe('a session', () => {
       expect(session.view.isPrimaryPending).toBe(false);
       expect(session.view.floor.position?.lsn).toBe(expected);
     }
+  });
+
+  test('with a claimed snapshot that somebody has shown keeps it, and reads at once', () => {
+    const answers = new Answers();
+    const session = Session.claiming(answers.sources, { position: undefined, snapshotXmax: 10n });
+    expect(session.view.floor.snapshotXmax).toBe(10n);
+    expect(session.view.pendingReplicas.size).toBe(0);
+  });
+
+  test('with a claimed snapshot from beyond all known ones reads nothing before it is bounded', async () => {
+    const claim = { position: { timeline: 1, lsn: 80n }, snapshotXmax: 0n };
+    for (const [claimed, expected] of [
+      // The primary shows it by itself; an id below the next may have been seen; above it nothing can have been.
+      [19n, 19n],
+      [600n, 600n],
+      [2n ** 63n, 700n],
+    ] as const) {
+      const answers = new Answers();
+      const session = Session.claiming(answers.sources, { ...claim, snapshotXmax: claimed });
+      expect(session.view.pendingReplicas.size).toBe(1);
+      expect(session.view.isPrimaryPending).toBe(true);
+      await answers.answer({ lsn: 100n, snapshotXmax: 20n });
+      expect(session.view.pendingReplicas.size).toBe(0);
+      expect(session.view.isPrimaryPending).toBe(false);
+      expect(session.view.floor).toEqual({ position: claim.position, snapshotXmax: expected });
+    }
+  });
+
+  test('with a claimed snapshot and a primary that is gone takes the next one’s bounds', async () => {
+    const answers = new Answers();
+    const session = Session.claiming(answers.sources, {
+      position: { timeline: 1, lsn: 80n },
+      snapshotXmax: 9000n,
+    });
+    await answers.answer(new Error('gone'));
+    expect(session.view.pendingReplicas.size).toBe(1);
+    const settled = session.settle();
+    await answers.answer({ lsn: 90n });
+    await settled;
+    expect(session.view.pendingReplicas.size).toBe(0);
+    expect(session.view.floor).toEqual({ position: { timeline: 1, lsn: 90n }, snapshotXmax: 700n });
   });
 
   test('never lowers its floor, whatever is answered in whatever order', async () => {

@@ -23,6 +23,8 @@ export interface SessionSources {
   readonly primary: () => Promise<string>;
   /** An id on that server above those of all transactions begun so far. */
   readonly nextTransactionId: (node: string) => Promise<bigint>;
+  /** Newest end of a snapshot that any server has shown so far. */
+  readonly newestSnapshotXmax: () => bigint | undefined;
   /** Told of each position that the session will want to read at. */
   readonly onFloor?: (position: WalPosition) => void;
 }
@@ -36,6 +38,8 @@ export class Session {
   readonly #replicaPending = new Map<string, number>();
   /** Nobody knows how far: the primary has to be asked before anything else is certain. */
   #isLost: 'no' | 'position' | 'position-and-snapshot' = 'no';
+  /** A snapshot is claimed that nobody has shown: until it is bounded, nothing may be read without a proof. */
+  #isSnapshotDoubtful = false;
   #recovering: Promise<void> | undefined;
   readonly #outstanding = new Set<Promise<void>>();
 
@@ -46,21 +50,24 @@ export class Session {
 
   /**
    * A session with a floor that is not believed as it stands (an unsigned token from beyond what is known,
-   * or an expired one). It begins at the primary; what that holds bounds the claim.
+   * or an expired one). It begins at the primary; what that holds bounds the claim. A snapshot that no server
+   * has shown would never be proven if it was made up, and must be if it was not: it is bounded before any read.
    */
-  static claiming(sources: SessionSources, claim: SessionFloor): Session {
-    const session = new Session(sources, { ...claim, position: undefined });
+  static claiming(sources: SessionSources, { position, snapshotXmax }: SessionFloor): Session {
+    const isShown =
+      snapshotXmax === undefined || snapshotXmax <= (sources.newestSnapshotXmax() ?? 0n);
+    const session = new Session(sources, {
+      position: undefined,
+      snapshotXmax: isShown ? snapshotXmax : undefined,
+    });
     session.#primaryPending += 1;
+    session.#isSnapshotDoubtful = !isShown;
+    const bounding = session.#bound(position, isShown ? undefined : snapshotXmax);
     session.#track(
-      sources
-        .primary()
-        .then(sources.capture)
-        .then(
-          (answer) => session.#raiseToClaim(answer, claim.position),
-          () => session.#lose('position'),
-        ),
+      bounding.catch(() => session.#lose(isShown ? 'position' : 'position-and-snapshot')),
       () => {
         session.#primaryPending -= 1;
+        session.#isSnapshotDoubtful = false;
       },
     );
     return session;
@@ -77,7 +84,8 @@ export class Session {
 
   #pendingReplicas(): ReadonlySet<string> {
     if (this.#replicaPending.size > 0) return new Set(this.#replicaPending.keys());
-    return this.#isLost === 'position-and-snapshot' ? LOST_REPLICA : NO_REPLICA;
+    const isUnknown = this.#isSnapshotDoubtful || this.#isLost === 'position-and-snapshot';
+    return isUnknown ? UNKNOWN_REPLICA : NO_REPLICA;
   }
 
   /** Takes in a floor from elsewhere, such as another token. */
@@ -160,6 +168,22 @@ export class Session {
     if (!isReplica) this.#sources.onFloor?.(position);
   }
 
+  async #bound(position: WalPosition | undefined, snapshotXmax: bigint | undefined): Promise<void> {
+    const { primary, capture, nextTransactionId } = this.#sources;
+    const name = await primary();
+    const answer = await capture(name);
+    if (snapshotXmax !== undefined) {
+      // Beyond the primary's own snapshot there are transactions that wait there; beyond the next id, none.
+      const isWithin = snapshotXmax <= answer.snapshotXmax;
+      const bound = isWithin ? snapshotXmax : await nextTransactionId(name);
+      this.merge({
+        position: undefined,
+        snapshotXmax: bound < snapshotXmax ? bound : snapshotXmax,
+      });
+    }
+    this.#raiseToClaim(answer, position);
+  }
+
   #raiseToClaim(answer: ProbeResult, claimed: WalPosition | undefined): void {
     const isTrue = claimed !== undefined && hasReached(answer, claimed);
     if (isTrue) this.merge({ position: claimed, snapshotXmax: undefined });
@@ -206,6 +230,6 @@ export class Session {
   }
 }
 
-/** Stands for a replica that is gone: no server of this name exists, so every read has to settle first. */
-const LOST_REPLICA: ReadonlySet<string> = new Set(['\0']);
+/** Stands for a replica that nobody knows: no server of this name exists, so every read has to settle first. */
+const UNKNOWN_REPLICA: ReadonlySet<string> = new Set(['\0']);
 const NO_REPLICA: ReadonlySet<string> = new Set();

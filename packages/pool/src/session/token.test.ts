@@ -1,13 +1,7 @@
-import { isShardlineError } from '@shardline/core';
+import { isShardlineError, type SigningKey } from '@shardline/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  openToken,
-  type SigningKey,
-  sealToken,
-  type TokenContents,
-  type TokenReader,
-} from './token.js';
+import { openToken, sealToken, type TokenContents, type TokenReader } from './token.js';
 
 const key: SigningKey = { id: '2026-11', secret: 'a'.repeat(32) };
 const olderKey: SigningKey = { id: '2026-10', secret: 'b'.repeat(32) };
@@ -23,6 +17,7 @@ function reader(over: Partial<TokenReader> = {}): TokenReader {
     keys: [key],
     systemIdentifier: contents.systemIdentifier,
     newestPosition: { timeline: 3, lsn: 0x16_b374_d848n },
+    newestSnapshotXmax: 2n ** 40n,
     nowMs: 1_700_000_000_000,
     ...over,
   };
@@ -109,6 +104,30 @@ describe('a session token', () => {
     expect(openToken(text, reader({ keys: [], newestPosition: undefined })).is).toBe(
       'beyond-known',
     );
+  });
+
+  test('without keys and of a snapshot or an address beyond what is known is a claim only', () => {
+    const within = (floor: TokenContents['floor'], over: Partial<TokenReader> = {}) =>
+      openToken(sealToken({ ...contents, floor }, []), reader({ keys: [], ...over })).is;
+    const { position } = contents.floor;
+    expect(within({ position, snapshotXmax: 2n ** 40n })).toBe('valid');
+    expect(within({ position, snapshotXmax: 2n ** 40n + 1n })).toBe('beyond-known');
+    expect(within({ position, snapshotXmax: 1n }, { newestSnapshotXmax: undefined })).toBe(
+      'beyond-known',
+    );
+    // No server will ever reach an address that an older timeline never had.
+    const older = { timeline: 2, lsn: 2n ** 63n };
+    expect(within({ position: older, snapshotXmax: undefined })).toBe('beyond-known');
+  });
+
+  test('of an earlier release is read', () => {
+    const floor = { ...contents.floor, snapshotXmax: 2n ** 40n };
+    const signed =
+      'AQFnRJNqBXK6wAAAAAMAAAAWs3TYSAGjGFxQAAAAAQAAAAAABzIwMjYtMTF6cqE5GVqWWK0Sh-dfwX9kXWf2S1dU2WEyfUMrX2qyiQ';
+    const unsigned = 'AQFnRJNqBXK6wAAAAAMAAAAWs3TYSAGjGFxQAAAAAQAAAAAAAA';
+    const expected = { is: 'valid', contents: { ...contents, floor } };
+    expect(openToken(signed, reader())).toEqual(expected);
+    expect(openToken(unsigned, reader({ keys: [] }))).toEqual(expected);
   });
 
   test('of any other text is a typed error and nothing else', () => {

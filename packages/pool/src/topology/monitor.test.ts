@@ -2,7 +2,8 @@ import { isShardlineError, ManualClock, systemClock } from '@shardline/core';
 import { furthestFirst, type PostgresServer, startPostgres } from '@shardline/testkit';
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { type MonitoredNode, TopologyMonitor } from './monitor.js';
+import { TopologyMonitor } from './monitor.js';
+import type { MonitoredNode } from './monitor-options.js';
 import type { ProbeResult } from './node-state.js';
 import { probeSql, readProbe } from './probe.js';
 
@@ -108,7 +109,7 @@ describe('the monitor over a primary and two replicas', () => {
     await monitor.refresh('watched');
     const position = monitor.states().get('watched')?.position;
     expect(position).toBeDefined();
-    const reached = await monitor.whenReached(['watched-r1'], position as never, {
+    const reached = await monitor.catchUp.whenReached(['watched-r1'], position as never, {
       timeoutMs: 10_000,
     });
     expect(reached).toBe('watched-r1');
@@ -118,7 +119,9 @@ describe('the monitor over a primary and two replicas', () => {
     const monitor = watch([primary, first, second]);
     await monitor.whenPrimaryKnown({ timeoutMs: 10_000 });
     const beyond = { timeline: 1, lsn: 2n ** 60n };
-    expect(await monitor.whenReached(['watched-r1'], beyond, { timeoutMs: 50 })).toBeUndefined();
+    expect(
+      await monitor.catchUp.whenReached(['watched-r1'], beyond, { timeoutMs: 50 }),
+    ).toBeUndefined();
   });
 
   test('keeps the proof at hand for a position that is expected', async () => {
@@ -128,7 +131,7 @@ describe('the monitor over a primary and two replicas', () => {
     await primary.query('INSERT INTO seen VALUES (1)');
     await monitor.refresh('watched');
     const position = monitor.states().get('watched')?.position as { lsn: bigint; timeline: number };
-    monitor.expectPosition(position);
+    monitor.catchUp.expect(position);
     await vi.waitFor(() => {
       for (const name of monitor.state.replicas) {
         expect((monitor.states().get(name)?.position?.lsn ?? 0n) >= position.lsn).toBe(true);

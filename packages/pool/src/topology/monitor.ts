@@ -7,7 +7,16 @@ import {
   ShardlineError,
   withDeadline,
 } from '@shardline/core';
-import { codeOf, messageOf } from '../errors.js';
+import { messageOf } from '../errors.js';
+import { CatchUp } from './catch-up.js';
+import { isDefiniteFailure } from './definite-failure.js';
+import {
+  type MonitoredNode,
+  type MonitorIntervals,
+  type MonitorOptions,
+  type PrimaryWait,
+  resolveIntervals,
+} from './monitor-options.js';
 import {
   afterConnectionLost,
   afterFailure,
@@ -24,7 +33,6 @@ import {
   type LagLimits,
   type TopologyState,
 } from './topology-state.js';
-import { hasReached, type WalPosition } from './wal-position.js';
 
 /**
  * The one place that knows which server is what.
@@ -38,55 +46,7 @@ import { hasReached, type WalPosition } from './wal-position.js';
  * A probe is under way at most once per server; a question that comes meanwhile is asked again right
  * after, since the answer under way may be from before the event.
  */
-export interface MonitoredNode {
-  readonly name: string;
-  /** Asks the server. Every call is a new question, never the answer to an earlier one. */
-  readonly probe: (signal: AbortSignal) => Promise<ProbeResult>;
-}
-
-export interface MonitorIntervals {
-  /** Between questions while there is a primary, in milliseconds. @default 1000 */
-  readonly intervalMs?: number;
-  /** Between questions while there is none, in milliseconds. @default 100 */
-  readonly panicIntervalMs?: number;
-  /** Longest wait for an answer, in milliseconds. @default 1000 */
-  readonly timeoutMs?: number;
-  /** Between questions while a session waits for a replica to catch up, in milliseconds. @default 5 */
-  readonly catchUpIntervalMs?: number;
-}
-
-export interface MonitorOptions {
-  /** The declared primary first. */
-  readonly nodes: readonly MonitoredNode[];
-  readonly clock: Clock;
-  readonly intervals?: MonitorIntervals;
-  readonly limits?: LagLimits;
-  /** Most callers that wait for a primary at a time. @default 10_000 */
-  readonly maxWaiting?: number;
-  /** Called after every change of what is known, once it is in `state`. Must not throw. */
-  readonly onChange?: (state: TopologyState, previous: TopologyState) => void;
-}
-
-export interface PrimaryWait {
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
-  /** A primary on an older timeline than this is not waited for. */
-  readonly minimumTimeline?: number | undefined;
-}
-
 const DEFAULT_LIMITS: LagLimits = { maxLagMs: 10_000, maxLagBytes: 8n * 1024n * 1024n };
-/** Catching up is watched closely for this long; what takes longer is lag, and the interval's business. */
-const LONGEST_CATCH_UP_MS = 2000;
-/** What says that the server is not there, as opposed to slow. */
-const DEFINITE_CODES = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ENOTFOUND',
-  '57P01',
-  '57P02',
-  '57P03',
-]);
 
 interface Watched {
   readonly node: MonitoredNode;
@@ -99,6 +59,8 @@ interface Watched {
 
 /** Watches the servers of one topology. */
 export class TopologyMonitor {
+  /** Waits for replicas to be far enough for sessions. */
+  readonly catchUp: CatchUp;
   readonly #watched: readonly Watched[];
   readonly #byName: ReadonlyMap<string, Watched>;
   readonly #clock: Clock;
@@ -109,16 +71,10 @@ export class TopologyMonitor {
   #stopping = new AbortController();
   #isRunning = false;
   #state: TopologyState;
-  #catchUp: { wanted: WalPosition; untilMs: number; timer: ScheduledCall } | undefined;
 
   constructor(options: MonitorOptions) {
     this.#clock = options.clock;
-    this.#intervals = {
-      intervalMs: options.intervals?.intervalMs ?? 1000,
-      panicIntervalMs: options.intervals?.panicIntervalMs ?? 100,
-      timeoutMs: options.intervals?.timeoutMs ?? 1000,
-      catchUpIntervalMs: options.intervals?.catchUpIntervalMs ?? 5,
-    };
+    this.#intervals = resolveIntervals(options.intervals);
     this.#limits = options.limits ?? DEFAULT_LIMITS;
     this.#onChange = options.onChange ?? (() => {});
     this.#watched = options.nodes.map((node) => ({
@@ -134,6 +90,17 @@ export class TopologyMonitor {
       limit: options.maxWaiting ?? 10_000,
       doing: 'Waiting for a primary',
       clock: this.#clock,
+    });
+    this.catchUp = new CatchUp({
+      clock: this.#clock,
+      intervalMs: this.#intervals.catchUpIntervalMs,
+      topology: () => this.#state,
+      ask: (name) => {
+        const watched = this.#byName.get(name);
+        // An answer that is on its way is as good here: positions only grow.
+        if (watched !== undefined && watched.underWay === undefined) this.#ask(watched);
+      },
+      isRunning: () => this.#isRunning,
     });
   }
 
@@ -159,8 +126,7 @@ export class TopologyMonitor {
   stop(): void {
     this.#isRunning = false;
     this.#stopping.abort();
-    this.#catchUp?.timer.cancel();
-    this.#catchUp = undefined;
+    this.catchUp.stop();
     for (const watched of this.#watched) watched.timer?.cancel();
     this.#waiting.rejectAll(
       new ShardlineError(coreErrors.CLOSED, 'The monitor was stopped while a primary was awaited.'),
@@ -235,79 +201,6 @@ export class TopologyMonitor {
     }
   }
 
-  /**
-   * The first of some replicas that is known to have reached a position; undefined if none has in time.
-   * Replicas are asked closely for as long as somebody waits.
-   */
-  async whenReached(
-    names: readonly string[],
-    wanted: WalPosition,
-    wait: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
-  ): Promise<string | undefined> {
-    const deadlineMs = this.#clock.monotonicMs() + wait.timeoutMs;
-    for (;;) {
-      const found = names.find((name) => this.#hasReached(name, wanted));
-      if (found !== undefined) return found;
-      if (wait.signal?.aborted) throw abortedError('Waiting for a replica', wait.signal.reason);
-      const leftMs = deadlineMs - this.#clock.monotonicMs();
-      if (leftMs <= 0 || !this.#isRunning) return undefined;
-      await this.#askClosely(names, Math.min(leftMs, this.#intervals.catchUpIntervalMs));
-    }
-  }
-
-  /**
-   * A session will want to read at this position soon: replicas are asked closely until they have it,
-   * so that by the time of the read the proof is at hand and costs no round trip.
-   */
-  expectPosition(wanted: WalPosition): void {
-    if (!this.#isRunning) return;
-    const untilMs = this.#clock.monotonicMs() + LONGEST_CATCH_UP_MS;
-    if (this.#catchUp !== undefined) {
-      if (!hasReached(this.#catchUp.wanted, wanted)) Object.assign(this.#catchUp, { wanted });
-      this.#catchUp.untilMs = untilMs;
-      return;
-    }
-    this.#catchUp = { wanted, untilMs, timer: this.#scheduleCatchUp() };
-  }
-
-  #scheduleCatchUp(): ScheduledCall {
-    return this.#clock.schedule(this.#intervals.catchUpIntervalMs, () => this.#catchUpOnce());
-  }
-
-  #catchUpOnce(): void {
-    const catchUp = this.#catchUp;
-    if (catchUp === undefined) return;
-    const behind = this.#state.replicas.filter((name) => !this.#hasReached(name, catchUp.wanted));
-    if (behind.length === 0 || this.#clock.monotonicMs() >= catchUp.untilMs) {
-      this.#catchUp = undefined;
-      return;
-    }
-    for (const name of behind) {
-      const watched = this.#byName.get(name);
-      if (watched?.underWay === undefined && watched !== undefined) this.#ask(watched);
-    }
-    catchUp.timer = this.#scheduleCatchUp();
-  }
-
-  /** Asks and waits for the first answer, but no longer than is left and no shorter than a pause. */
-  async #askClosely(names: readonly string[], pauseMs: number): Promise<void> {
-    const paused = new Promise<void>((resolve) => {
-      this.#clock.schedule(pauseMs, resolve, true);
-    });
-    for (const name of names) {
-      const watched = this.#byName.get(name);
-      if (watched !== undefined && watched.underWay === undefined) this.#ask(watched);
-    }
-    await paused;
-  }
-
-  #hasReached(name: string, wanted: WalPosition): boolean {
-    const view = this.#state.nodes.get(name);
-    return (
-      view?.position !== undefined && view.fault === undefined && hasReached(view.position, wanted)
-    );
-  }
-
   /** Asks now, or right after the question under way. Resolves after the answer; never rejects. */
   #ask(watched: Watched): Promise<void> {
     if (!this.#isRunning) return Promise.resolve();
@@ -340,7 +233,7 @@ export class TopologyMonitor {
       watched.state = afterProbe(watched.state, answer, sentAtMs);
     } catch (error) {
       if (!this.#isRunning) return;
-      watched.state = afterFailure(watched.state, messageOf(error), isDefinite(error));
+      watched.state = afterFailure(watched.state, messageOf(error), isDefiniteFailure(error));
     }
     this.#judge();
   }
@@ -369,13 +262,4 @@ export class TopologyMonitor {
     if (primary !== undefined) while (this.#waiting.hand(primary));
     else if (previous.primary !== undefined) this.panic();
   }
-}
-
-/** Whether the server is certainly not there: the reason may lie under a wrapper or two. */
-function isDefinite(error: unknown): boolean {
-  for (let current = error, depth = 0; current != null && depth < 5; depth += 1) {
-    if (DEFINITE_CODES.has(codeOf(current) ?? '')) return true;
-    current = (current as { cause?: unknown }).cause;
-  }
-  return false;
 }

@@ -28,6 +28,8 @@ export interface TopologyState {
   readonly isClusterSettled: boolean;
   /** Newest position that any server of this cluster has shown. */
   readonly newestPosition: WalPosition | undefined;
+  /** Newest end of a snapshot that any server of this cluster has shown. */
+  readonly newestSnapshotXmax: bigint | undefined;
 }
 
 /** One server in the light of all others. */
@@ -63,6 +65,7 @@ export function emptyTopology(states: readonly NodeState[]): TopologyState {
     systemIdentifier: undefined,
     isClusterSettled: false,
     newestPosition: undefined,
+    newestSnapshotXmax: undefined,
   };
 }
 
@@ -105,6 +108,7 @@ export function judgeTopology(
     systemIdentifier,
     isClusterSettled: previous.isClusterSettled || states[0]?.probe !== undefined,
     newestPosition: newestPosition(ours, previous.newestPosition),
+    newestSnapshotXmax: newestSnapshotXmax(ours, previous.newestSnapshotXmax),
   };
 }
 
@@ -151,6 +155,18 @@ function newestPosition(
       probe.timeline > newest.timeline ||
       (probe.timeline === newest.timeline && probe.lsn > newest.lsn);
     if (isNewer) newest = { timeline: probe.timeline, lsn: probe.lsn };
+  }
+  return newest;
+}
+
+function newestSnapshotXmax(
+  ours: readonly NodeState[],
+  previous: bigint | undefined,
+): bigint | undefined {
+  let newest = previous;
+  for (const { probe } of ours) {
+    const shown = probe?.snapshotXmax;
+    if (shown !== undefined && (newest === undefined || shown > newest)) newest = shown;
   }
   return newest;
 }

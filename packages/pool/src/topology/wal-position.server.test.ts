@@ -1,6 +1,7 @@
 import { type PostgresServer, startPostgres } from '@shardline/testkit';
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { ReplicaPool } from '../replica-pool.js';
 import { probeSql, readProbe } from './probe.js';
 import { parseLsn } from './wal-position.js';
 
@@ -42,6 +43,30 @@ describe('a record that ends on the edge of a page', () => {
       'SELECT pg_last_wal_replay_lsn()::text AS lsn',
     );
     expect((parseLsn(rows[0]?.lsn ?? '') as bigint) < raw).toBe(true);
+  });
+
+  test('leaves a session that replicas serve at once, and without a wait', async () => {
+    await using pool = new ReplicaPool({
+      primary: { connectionString: primary.url, name: 'primary' },
+      replicas: [{ connectionString: replica.url, name: 'replica' }],
+      sessions: { replicaWait: '10s' },
+    });
+    await pool.ready();
+    let edges = 0;
+    for (let attempt = 0; attempt < 20 && edges < 3; attempt += 1) {
+      await primary.withClient((client) => writeUpToAnEdge(client));
+      const session = pool.session();
+      await session.run(() => pool.query({ text: 'SELECT 1', target: 'primary' }));
+      const { position } = await session.position();
+      // Somebody else wrote in between: that is no edge.
+      if (position === undefined || position.lsn % 8192n !== 0n) continue;
+      edges += 1;
+      const startedMs = performance.now();
+      const { rows } = await session.run(() => pool.query('SELECT pg_is_in_recovery() AS standby'));
+      expect(rows).toEqual([{ standby: true }]);
+      expect(performance.now() - startedMs).toBeLessThan(5000);
+    }
+    expect(edges).toBeGreaterThan(0);
   });
 });
 

@@ -1,4 +1,4 @@
-import type { Clock } from '@shardline/core';
+import type { Clock, SigningKey } from '@shardline/core';
 import { type PoolSession, type ReplicaPool, runInPoolSessions } from '@shardline/pool';
 import { murmur3x64 } from '@shardline/shard-router';
 import { runInLayerSession } from './current-session.js';
@@ -7,7 +7,6 @@ import { RowFloors, type RowMark, unknownMark } from './row-floors.js';
 import {
   MAX_SHARDS,
   openToken,
-  type SigningKey,
   sealToken,
   type TokenContents,
   type TokenShard,

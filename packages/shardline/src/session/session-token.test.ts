@@ -108,6 +108,16 @@ describe('a token', () => {
     expect(() => openToken(sealToken(full, []), keys)).toThrow('LAYER_TOKEN_FORGED');
   });
 
+  test('of an earlier release is read', () => {
+    const text =
+      'AQCrq6urq6urqwAAAAAABwG6YNM4AAEAAAAAAAAAAWdEk2oFcrrAAAAAAwAAAAAAAABNAAEAAAAAAAAAAP8AAAADAAAAAAAAAE4AA25vd-oUE7zsCK7QrCtu15fifsXG1hxbqx91BoqdnlWh_QcB';
+    expect(openToken(text, keys)).toMatchObject({
+      issuer: 'ab'.repeat(8),
+      shards: [{ position: { timeline: 3, lsn: 77n } }],
+      rows: [{ row: '00000000000000ff', to: { timeline: 3, lsn: 78n } }],
+    });
+  });
+
   test('of any other text is malformed, and nothing else goes wrong', () => {
     fc.assert(
       fc.property(

@@ -1,21 +1,26 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import {
+  readTokenText,
+  type SigningKey,
+  sealPayload,
+  signatureFault,
+  type TokenFault,
+} from '@shardline/core';
 import { layerError } from '../errors.js';
 import type { Point } from './row-floors.js';
 
 /**
- * A session as text, for cookies, headers and messages. Pure.
+ * A session as text, for cookies, headers and messages: a signed token of core with the payload
  *
  * ```
- * base64url( version | flags | issuer | epoch | expiry | shards | rows | key id | [mac] )
- *               1        1       8        6       6      1 + n    1 + n   1 + n     32
+ * version | flags | issuer | epoch | expiry | shards | rows
+ *    1        1       8        6       6      1 + n    1 + n
  *
  * shard: name's hash 8 | system identifier 8 | position 12 | has xmax 1 | [xmax 8]
  * row:   index of its shard 1 | name's hash 8 | to 12 | kind of from 1 | [from 12]
  * ```
  *
  * Names of shards and rows stand as hashes: a token says nothing of anybody's keys. Sizes are bounded: what
- * has no room is left out, and the flag says that shards were, so that a reader begins at their primaries. With
- * signing keys the token carries an HMAC-SHA256 over all of it; keys rotate as the pool's do.
+ * has no room is left out, and the flag says that shards were, so that a reader begins at their primaries. Pure.
  */
 export interface TokenShard {
   /** 16 hexadecimal digits. */
@@ -49,11 +54,6 @@ export interface TokenContents {
   readonly rows: readonly TokenRow[];
 }
 
-export interface SigningKey {
-  readonly id: string;
-  readonly secret: string | Uint8Array;
-}
-
 /** Shards in one token: a user's data is on few, and what is left out costs a read at a primary. */
 export const MAX_SHARDS = 8;
 export const MAX_TOKEN_ROWS = 32;
@@ -62,12 +62,12 @@ export const MAX_TEXT = 2048;
 
 const VERSION = 1;
 const MORE_SHARDS = 1;
-const MAC_BYTES = 32;
+/** The pool signs tokens too, perhaps with the same key: neither may pass for the other. */
+const PURPOSE = 'shardline layer session';
 const NO_POINT: Point = { timeline: 0, lsn: 0n };
 
 /** Writes a token, signed with the first key if there is one. */
 export function sealToken(contents: TokenContents, keys: readonly SigningKey[]): string {
-  const [key] = keys;
   const shards = contents.shards.slice(0, MAX_SHARDS);
   const names = shards.map(({ shard }) => shard);
   // A row of a shard that has no room has no room either.
@@ -89,10 +89,7 @@ export function sealToken(contents: TokenContents, keys: readonly SigningKey[]):
     writer.uint(from === undefined ? 0 : isPointlike ? 1 : 2, 1);
     if (from !== undefined && !isPointlike) writer.point(from);
   }
-  const id = Buffer.from(key?.id ?? '', 'utf8');
-  writer.uint(id.length, 1).bytes(id);
-  const body = writer.end();
-  return (key === undefined ? body : Buffer.concat([body, macOf(body, key)])).toString('base64url');
+  return sealPayload(writer.end(), { keys, purpose: PURPOSE });
 }
 
 /**
@@ -101,7 +98,8 @@ export function sealToken(contents: TokenContents, keys: readonly SigningKey[]):
  * @throws ShardlineError `LAYER_TOKEN_MALFORMED`, `LAYER_TOKEN_FORGED`.
  */
 export function openToken(text: string, keys: readonly SigningKey[]): TokenContents {
-  const bytes = decodeText(text);
+  const bytes = readTokenText(text, MAX_TEXT);
+  if (!Buffer.isBuffer(bytes)) throw refused(bytes);
   const reader = new Reader(bytes);
   if (reader.uint(1) !== VERSION) throw malformed('it is of another version');
   const flags = reader.uint(1);
@@ -109,8 +107,8 @@ export function openToken(text: string, keys: readonly SigningKey[]): TokenConte
   const head = { issuer: reader.hex(), epoch: reader.uint(6), expiresAtMs: reader.uint(6) };
   const shards = Array.from({ length: reader.count(MAX_SHARDS) }, () => readShard(reader));
   const rows = Array.from({ length: reader.count(MAX_TOKEN_ROWS) }, () => readRow(reader, shards));
-  const keyId = reader.text(reader.count(MAC_BYTES));
-  verify(bytes, reader.at, keyId, keys);
+  const fault = signatureFault(bytes, reader.at, { keys, purpose: PURPOSE });
+  if (fault !== undefined) throw refused(fault);
   return { ...head, shards, hasMoreShards: (flags & MORE_SHARDS) !== 0, rows };
 }
 
@@ -137,46 +135,13 @@ function readRow(reader: Reader, shards: readonly TokenShard[]): TokenRow {
   return { shard, row, from, to };
 }
 
-function decodeText(text: string): Buffer {
-  const isText = typeof text === 'string' && text.length <= MAX_TEXT;
-  if (!isText || !/^[A-Za-z0-9_-]+$/.test(text)) throw malformed('it is no base64url text');
-  const bytes = Buffer.from(text, 'base64url');
-  // One token has one text: otherwise two texts that differ in unused bits would both be good.
-  if (bytes.toString('base64url') !== text) throw malformed('it is no canonical base64url text');
-  return bytes;
-}
-
-function verify(
-  bytes: Buffer,
-  bodyBytes: number,
-  keyId: string,
-  keys: readonly SigningKey[],
-): void {
-  const mac = bytes.subarray(bodyBytes);
-  if (keys.length === 0) {
-    // Without keys nothing in it is believed beyond what a primary says, signed or not.
-    if (mac.length === 0 || mac.length === MAC_BYTES) return;
-    throw malformed('its length does not fit');
-  }
-  const key = keys.find(({ id }) => id === keyId);
-  if (key === undefined) throw forged(`it names an unknown signing key ('${keyId}')`);
-  const expected = macOf(bytes.subarray(0, bodyBytes), key);
-  if (mac.length !== MAC_BYTES || !timingSafeEqual(mac, expected)) {
-    throw forged(`its signature does not fit ('${keyId}')`);
-  }
-}
-
-function macOf(body: Uint8Array, key: SigningKey): Buffer {
-  // The pool signs tokens too, perhaps with the same key: neither may pass for the other.
-  return createHmac('sha256', key.secret).update('shardline layer session\0').update(body).digest();
+function refused({ is, why }: TokenFault) {
+  if (is === 'malformed') return malformed(why);
+  return layerError('LAYER_TOKEN_FORGED', `A session token is not believed: ${why}.`);
 }
 
 function malformed(why: string) {
   return layerError('LAYER_TOKEN_MALFORMED', `A session token cannot be read: ${why}.`);
-}
-
-function forged(why: string) {
-  return layerError('LAYER_TOKEN_FORGED', `A session token is not believed: ${why}.`);
 }
 
 class Writer {
@@ -238,10 +203,6 @@ class Reader {
 
   point(): Point {
     return { timeline: this.uint(4), lsn: this.big() };
-  }
-
-  text(bytes: number): string {
-    return this.#take(bytes).toString('utf8');
   }
 
   #take(bytes: number): Buffer {

@@ -49,9 +49,11 @@ import {
   lagBytes,
   readProgress,
   settleStream,
+  streamLostError,
 } from './stream-progress.js';
 import { setTransit, writeTransit } from './transit.js';
 import { verifyMove } from './verify-rows.js';
+import { needWayBack } from './way-back.js';
 
 /** What a mover is given. */
 export interface MoverOptions {
@@ -298,6 +300,7 @@ export class Mover {
         (state === 'copying' || state === 'catching_up') &&
         destination?.hasInbound === true &&
         !(await isSlotAlive(work.source, streamName(this.#row.id, 'destination')));
+      if (isLost) await this.#note({ lastError: streamLostError(this.#row.id).message });
       this.#records = { source, destination: isLost ? lost(destination) : destination };
     }
     return this.#records;
@@ -372,6 +375,7 @@ export class Mover {
 
   async #advance(to: MoveState): Promise<void> {
     await this.#at(`before ${to}`);
+    if (to === 'rollback_fencing') await needWayBack(await this.#work(), this.#options.store);
     const from = this.#row.journal.state;
     const wasHeld = isHeldIn(from);
     this.#row = await this.#options.store.advance(this.#row, to);

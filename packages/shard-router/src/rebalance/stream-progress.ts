@@ -53,7 +53,7 @@ export async function settleStream(work: MoveWork): Promise<void> {
     );
     if (rowCount === 1) return;
     if (polls % POLLS_PER_LOOK === 0 && !(await isSlotAlive(work.source, name)))
-      throw lostError(id);
+      throw streamLostError(id);
     await work.checkpoint();
     await sleep(SETTLE_POLL_MS, { doing: 'Waiting for the stream' });
   }
@@ -107,7 +107,8 @@ async function copyState(work: MoveWork): Promise<CopyState> {
   return rows[0] ?? NOTHING_YET;
 }
 
-function lostError(move: string): ShardlineError {
+/** The slot that feeds a move is gone. */
+export function streamLostError(move: string): ShardlineError {
   return new ShardlineError(
     routerErrors.MOVE_STREAM_LOST,
     `The replication slot that feeds move '${move}' is gone; its rows are copied afresh.`,

@@ -1,0 +1,24 @@
+import { ShardlineError } from '@shardline/core';
+import { routerErrors } from '../errors.js';
+import type { JournalStore } from './journal-store.js';
+import type { MoveWork } from './move-work.js';
+import { isSlotAlive } from './stream.js';
+import { streamName } from './stream-names.js';
+
+/**
+ * Makes sure, before callers are held back for a rollback, that the source has had all that was written since the switch,
+ * or will. If the slot that feeds it is lost the barrier would never come: callers would be held back in vain, again and
+ * again. The wish is taken off the journal, so that the move can be finished, and nobody who resumes it meets the same.
+ *
+ * @throws ShardlineError `MOVE_ROLLBACK_LOST`.
+ */
+export async function needWayBack(work: MoveWork, store: JournalStore): Promise<void> {
+  const { id } = work.row;
+  if (await isSlotAlive(work.destination, streamName(id, 'source'))) return;
+  await store.ask(id, { wish: null });
+  throw new ShardlineError(
+    routerErrors.MOVE_ROLLBACK_LOST,
+    `Move '${id}' can no longer be rolled back: the replication slot on '${work.destination.shard}' that carries back what was written since the switch is gone.`,
+    { details: { move: id } },
+  );
+}

@@ -8,8 +8,8 @@ import { rm } from 'node:fs/promises';
 import { openRebalancer, type PlacementChange } from '@shardline/shard-router/rebalance';
 import { checkInventory, type Inventory } from '@shardline/testkit/check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { bundle } from '../bundle.js';
 import type { KillOrder } from './kill-main.js';
-import { bundleProgram } from './torture-bundle.js';
 import { startTortureWorld, type TortureWorld } from './torture-world.js';
 
 // A process, a move and another process for each cell.
@@ -55,7 +55,7 @@ let rows: string;
 beforeAll(async () => {
   [world, program] = await Promise.all([
     startTortureWorld({ shards: ['a', 'b'], owning: ['a'] }),
-    bundleProgram('kill-main'),
+    bundle(new URL('kill-main.ts', import.meta.url)),
   ]);
   await using rebalancer = await openRebalancer(world.rebalancerOptions);
   await rebalancer.apply(await rebalancer.plan({ kind: 'add', shard: 'b' }));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { randomOf } from '../random.js';
 import { expectGreen, isLong, STATES, seed, violationsOf } from './torture-checks.js';
-import { randomOf } from './torture-plan.js';
 import { type Round, torture } from './torture-run.js';
 
 describe.runIf(isLong)('bugs that are planted are found by the judges', () => {

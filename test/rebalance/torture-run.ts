@@ -17,11 +17,12 @@ import {
   readHistory,
   type Verdict,
 } from '@shardline/testkit/check';
-import { bundleProgram, type PlantedBug } from './torture-bundle.js';
+import { bundle, type PlantedBug } from '../bundle.js';
+import { randomOf } from '../random.js';
 import { type Fault, TortureFaults } from './torture-faults.js';
 import { startForeignClient } from './torture-foreign.js';
 import { judge, readContents } from './torture-judge.js';
-import { type MoverPlan, randomOf, type WorkerPlan } from './torture-plan.js';
+import type { MoverPlan, WorkerPlan } from './torture-plan.js';
 import { TortureProcess } from './torture-process.js';
 import { startTortureWorld, type TortureWorld, type WorldOptions } from './torture-world.js';
 
@@ -112,8 +113,8 @@ class TortureRun {
   async run(): Promise<TortureOutcome> {
     const { bug } = this.#options;
     const [workerProgram, moverProgram] = await Promise.all([
-      bundleProgram('torture-worker-main'),
-      bundleProgram('torture-mover-main', bug),
+      bundle(new URL('torture-worker-main.ts', import.meta.url)),
+      bundle(new URL('torture-mover-main.ts', import.meta.url), bug),
     ]);
     this.#moverProgram = moverProgram;
     const before = await this.#prepare();

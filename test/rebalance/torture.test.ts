@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { randomOf } from '../random.js';
 import { expectGreen, STATES, seed } from './torture-checks.js';
-import { randomOf } from './torture-plan.js';
 import { type Round, torture } from './torture-run.js';
 
 /** P1, P2 and P7 under everything at once, for as long as CI has time; `torture-long.test.ts` goes on. */

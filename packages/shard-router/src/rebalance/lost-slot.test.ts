@@ -156,6 +156,31 @@ describe('a move whose slot is lost while it keeps up', () => {
   });
 });
 
+describe('a move whose slot is lost while callers are held back for its switch', () => {
+  test('lets them go, is copied afresh, and is switched later', async () => {
+    let isDropped = false;
+    await using rebalancer = await openRebalancer(
+      busy.world.rebalancerOptions({ pauseTimeout: '1s' }),
+      {
+        failpoint: async (at) => {
+          if (isDropped || at !== 'before write-barrier on source') return;
+          isDropped = true;
+          await waitUntil(() => dropSlot(owner, 'forward'), { what: 'the slot to go' });
+        },
+      },
+    );
+    const report = await rebalancer.apply(await planOf(rebalancer));
+    const [move] = report.moves;
+    expect(move).toMatchObject({
+      state: 'done',
+      lastError: expect.stringContaining('MOVE_STREAM_LOST'),
+    });
+    expect(await eventsOf(move?.id as string)).toContain('withdrawing');
+    expect(isDropped).toBe(true);
+    await busy.judge();
+  });
+});
+
 describe('a move whose way back is lost after its switch', () => {
   test('is not rolled back, says so, holds nobody up, and can be finished', async () => {
     await using rebalancer = await open({ rollbackWindow: '1h' });

@@ -10,6 +10,7 @@ import { checkInventory, type Inventory } from '@shardline/testkit/check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { bundle } from '../bundle.js';
 import type { KillOrder } from './kill-main.js';
+import { isLong } from './torture-checks.js';
 import { startTortureWorld, type TortureWorld } from './torture-world.js';
 
 // A process, a move and another process for each cell.
@@ -30,22 +31,29 @@ const MOMENTS = ['before', 'after'] as const;
 interface Cell {
   readonly killAt: string;
   readonly rollsBack: boolean;
-  readonly then: 'resume' | 'abort';
+  readonly next: 'resume' | 'abort';
 }
 
 const LAST_BEFORE_SWITCH = WAYS.forward.split(' ').indexOf('committed');
+/** What is given up was left in the state before, which is killed and given up after its row already. */
+const MOMENTS_OF_ABORT = isLong ? MOMENTS : (['after'] as const);
 const CELLS: readonly Cell[] = [
-  ...cellsOf('forward', 'resume', false),
-  ...cellsOf('forward', 'abort', false).slice(0, MOMENTS.length * LAST_BEFORE_SWITCH),
-  ...cellsOf('back', 'resume', true),
+  ...cellsOf('forward', MOMENTS, { next: 'resume', rollsBack: false }),
+  ...cellsOf('forward', MOMENTS_OF_ABORT, { next: 'abort', rollsBack: false }).slice(
+    0,
+    MOMENTS_OF_ABORT.length * LAST_BEFORE_SWITCH,
+  ),
+  ...cellsOf('back', MOMENTS, { next: 'resume', rollsBack: true }),
 ];
 
-function cellsOf(way: keyof typeof WAYS, then: Cell['then'], rollsBack: boolean): Cell[] {
+function cellsOf(
+  way: keyof typeof WAYS,
+  moments: readonly (typeof MOMENTS)[number][],
+  cell: Omit<Cell, 'killAt'>,
+): Cell[] {
   return WAYS[way]
     .split(' ')
-    .flatMap((state) =>
-      MOMENTS.map((moment) => ({ killAt: `${moment} ${state}`, rollsBack, then })),
-    );
+    .flatMap((state) => moments.map((moment) => ({ ...cell, killAt: `${moment} ${state}` })));
 }
 
 let world: TortureWorld;
@@ -113,14 +121,14 @@ test('every state of a move is a row of the matrix', async () => {
   expect(found.map(({ state }) => state).sort()).toEqual(WAYS.forward.split(' ').sort());
 });
 
-describe.each(CELLS)('a mover killed $killAt, then $then', ({ killAt, rollsBack, then }) => {
+describe.each(CELLS)('a mover killed $killAt, then $next', ({ killAt, rollsBack, next }) => {
   test('ends, and nothing is lost or left', async () => {
     // Whoever comes next waits for the end of the dead one's lease: cell by cell it adds up.
     const options = { ...world.rebalancerOptions, lease: '500ms' } as const;
     await runUntilKilled({ options, change: await nextChange(), killAt, rollsBack });
     await using rebalancer = await openRebalancer(options);
     const move = (await rebalancer.move('last'))?.id as string;
-    if (then === 'abort') {
+    if (next === 'abort') {
       expect(await rebalancer.abort(move)).toMatchObject({ state: 'aborted' });
     } else {
       await rebalancer.resume();

@@ -1,8 +1,8 @@
 /** How far a stream is: copied, caught up, settled. Asked of the servers, never remembered. */
 
-import { ShardlineError, sleep } from '@shardline/core';
-import { routerErrors } from '../errors.js';
+import { sleep } from '@shardline/core';
 import { type CopyState, copyProgress, type TableEstimate } from './copy-progress.js';
+import { streamLostError } from './move-errors.js';
 import type { MoveWork } from './move-work.js';
 import copyProgressSql from './sql/copy-progress.sql';
 import tableEstimatesSql from './sql/table-estimates.sql';
@@ -105,13 +105,4 @@ async function copyState(work: MoveWork): Promise<CopyState> {
     streamName(work.row.id, 'destination'),
   ]);
   return rows[0] ?? NOTHING_YET;
-}
-
-/** The slot that feeds a move is gone. */
-export function streamLostError(move: string): ShardlineError {
-  return new ShardlineError(
-    routerErrors.MOVE_STREAM_LOST,
-    `The replication slot that feeds move '${move}' is gone; its rows are copied afresh.`,
-    { details: { move } },
-  );
 }

@@ -1,6 +1,5 @@
-import { ShardlineError } from '@shardline/core';
-import { routerErrors } from '../errors.js';
 import type { JournalStore } from './journal-store.js';
+import { rollbackLostError } from './move-errors.js';
 import type { MoveWork } from './move-work.js';
 import { isSlotAlive } from './stream.js';
 import { streamName } from './stream-names.js';
@@ -16,9 +15,5 @@ export async function needWayBack(work: MoveWork, store: JournalStore): Promise<
   const { id } = work.row;
   if (await isSlotAlive(work.destination, streamName(id, 'source'))) return;
   await store.ask(id, { wish: null });
-  throw new ShardlineError(
-    routerErrors.MOVE_ROLLBACK_LOST,
-    `Move '${id}' can no longer be rolled back: the replication slot on '${work.destination.shard}' that carries back what was written since the switch is gone.`,
-    { details: { move: id } },
-  );
+  throw rollbackLostError(id, work.destination.shard);
 }

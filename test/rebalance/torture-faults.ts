@@ -109,7 +109,10 @@ export class TortureFaults {
     const client = new pg.Client({ connectionString: this.#world.server(shard).url });
     client.on('error', () => {});
     const pending = await this.#beginLong(client, caller);
-    if (pending === undefined) return;
+    if (pending === undefined) {
+      await client.end().catch(() => {});
+      return;
+    }
     const { operation, version } = pending;
     try {
       const id = `torture-${operation.op}`;
@@ -124,8 +127,13 @@ export class TortureFaults {
     await client.end().catch(() => {});
   }
 
+  /** @returns undefined if another fault has the server down. */
   async #beginLong(client: pg.Client, caller: RecordedCaller) {
-    await client.connect();
+    try {
+      await client.connect();
+    } catch {
+      return undefined;
+    }
     for (let tries = 0; tries < POPULATION; tries += 1) {
       const key = Math.floor(this.#random() * POPULATION);
       const value = this.#director.uniqueValue();
@@ -142,7 +150,11 @@ export class TortureFaults {
         operation.fail({ error: 'NOT_HERE' });
       } catch (error) {
         operation.threw(error);
-        await client.query('ROLLBACK');
+        const isBack = await client.query('ROLLBACK').then(
+          () => true,
+          () => false,
+        );
+        if (!isBack) return undefined;
       }
     }
     return undefined;

@@ -37,6 +37,8 @@ export function startAtTerminal(
       stdio: ['pipe', 'pipe', 'inherit'],
     },
   );
+  // Keys may be pressed when the command has just ended.
+  child.stdin.on('error', () => {});
   let shown = '';
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     shown += chunk;
@@ -55,7 +57,9 @@ export function startAtTerminal(
 export function drawnLines(shown: string): string[] {
   const codes = new RegExp(`${ESCAPE}\\[[?\\d;]*[A-Za-z]`, 'g');
   const lineBegins = new RegExp(`${ESCAPE}\\[1?G|\\r?\\n`, 'g');
-  return shown.split(lineBegins).map((line) => line.replace(codes, '').replaceAll('\r', ''));
+  // The terminal itself shows that Ctrl-C was pressed, wherever the cursor is.
+  const echoes = /\^C|\r/g;
+  return shown.split(lineBegins).map((line) => line.replace(codes, '').replace(echoes, ''));
 }
 
 function quote(word: string): string {

@@ -11,7 +11,7 @@ const STEPS = 1000;
 /** What is taken of a terminal that does not say how wide it is. */
 const USUAL_COLUMNS = 80;
 /** On fewer columns the bar is short, and where a move goes is left to `status`: how far it is comes first. */
-const ROOMY_COLUMNS = 60;
+const ROOMY_COLUMNS = 110;
 const BAR_COLUMNS = 20;
 const SHORT_BAR_COLUMNS = 8;
 

@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -12,7 +12,7 @@ import { processHost, run } from '@shardline/cli';
 import { type PostgresServer, startPostgres, waitUntil } from '@shardline/testkit';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { COMMAND, type Ended, type Running, startCommand } from './command.js';
+import { type Ended, type Running, startCommand } from './command.js';
 import { type AtTerminal, CTRL_C, drawnLines, startAtTerminal } from './terminal.js';
 
 // Each call is a process of its own, and some are whole moves.
@@ -379,8 +379,4 @@ describe('Ctrl-C', () => {
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(ROWS);
     expect(Math.min(...counts)).toBeGreaterThan(0);
   });
-});
-
-test('the built command is what was tried', () => {
-  expect(readFileSync(COMMAND, 'utf8')).toMatch(/^#!\/usr\/bin\/env node/);
 });

@@ -3,7 +3,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url));
+/** Where the built command is. */
+export const COMMAND = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url));
 
 /** How a call ended. */
 export interface Ended {
@@ -26,7 +27,7 @@ export function startCommand(
   words: readonly string[],
   environment: Record<string, string> = {},
 ): Running {
-  const child = spawn(process.execPath, [MAIN, ...words], {
+  const child = spawn(process.execPath, [COMMAND, ...words], {
     cwd: folder,
     env: { ...process.env, NO_COLOR: '1', CI: '', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

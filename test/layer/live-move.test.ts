@@ -17,12 +17,14 @@ import {
 } from '@shardline/testkit/check';
 import { createDataLayer, initialiseShards, rebalancerOptionsOf } from 'shardline';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { randomOf } from '../random.js';
 import { configOf, type ReadingServers, readingsSchema, serversOf } from './readings.js';
 import {
-  bundleService,
-  removeBundle,
+  bigints,
   type ServiceOrder,
-  ServiceProcess,
+  type ServiceProcess,
+  type Services,
+  startServices,
 } from './service-process.js';
 
 /**
@@ -43,10 +45,10 @@ const CLIENTS = 8;
 const SETTLED = 300;
 
 let folder: string;
-let bundle: string;
 let topology: Topology;
 let servers: ReadingServers;
-const processes: ServiceProcess[] = [];
+let services: Services | undefined;
+let processes: readonly ServiceProcess[];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shardline-layer-move-'));
@@ -65,30 +67,17 @@ beforeAll(async () => {
   await layer.entities.readings.insertMany(
     Array.from({ length: KEYS }, (_, key) => ({ key: BigInt(key), value: firstValue(key) })),
   );
-  bundle = await bundleService();
-  for (let at = 0; at < 2; at += 1) processes.push(new ServiceProcess(bundle, servers));
-  await Promise.all(processes.map((each) => each.start()));
+  services = await startServices(servers, 2);
+  ({ processes } = services);
 });
 
 afterAll(async () => {
-  await Promise.all(processes.map((each) => each.kill()));
+  await services?.stop();
   await topology?.stop();
-  if (bundle !== undefined) await removeBundle(bundle);
   await rm(folder, { recursive: true, force: true });
 });
 
 const firstValue = (key: number | string) => `first-${key}`;
-
-/** mulberry32 */
-function seeded(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 type What = ServiceOrder['what'];
 
@@ -135,7 +124,7 @@ class Clients {
   }
 
   async #run(caller: RecordedCaller, at: number): Promise<void> {
-    const random = seeded(seed + at);
+    const random = randomOf(seed + at);
     const pick = <T>(items: readonly T[]) => items[Math.floor(random() * items.length)] as T;
     let session: { readonly token: string | undefined; readonly state: string } | undefined;
     for (let step = 0; !this.#isOver; step += 1) {
@@ -289,12 +278,6 @@ async function nothingOldIsKept(): Promise<void> {
     // The bus takes its moment; what a late fill brought would stay for the hour of its ttl.
     await expect.poll(() => versionsAt(each), { timeout: 20_000, message: told }).toEqual(expected);
   }
-  const fresh = new ServiceProcess(bundle, servers);
-  processes.push(fresh);
-  await fresh.start();
+  const fresh = (await services?.add()) as ServiceProcess;
   expect(await versionsAt(fresh), told).toEqual(expected);
-}
-
-function bigints(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? String(value) : value;
 }

@@ -2,13 +2,13 @@ import { startTopology, type Topology } from '@shardline/testkit';
 import { createDataLayer, initialiseShards } from 'shardline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { configOf, type ReadingServers, readingsSchema, serversOf } from './readings.js';
-import { bundleService, removeBundle, ServiceProcess } from './service-process.js';
+import { type ServiceProcess, type Services, startServices } from './service-process.js';
 
 /** Invalidations that ride the transaction, and what becomes of them when their process dies. */
 let topology: Topology;
 let servers: ReadingServers;
-let bundle: string;
 let layer: Awaited<ReturnType<typeof open>>;
+let services: Services | undefined;
 let nextKey = 0n;
 
 beforeAll(async () => {
@@ -19,13 +19,12 @@ beforeAll(async () => {
   await initialiseShards(configOf(servers));
   layer = await open();
   await layer.router.everywhere(readingsSchema);
-  bundle = await bundleService();
 });
 
 afterAll(async () => {
   await layer?.close();
   await topology?.stop();
-  if (bundle !== undefined) await removeBundle(bundle);
+  await services?.stop();
 });
 
 function open() {
@@ -94,8 +93,8 @@ describe('a write', () => {
   test('that a process leaves behind between its commit and the invalidation is carried out by another', {
     timeout: 120_000,
   }, async () => {
-    const service = new ServiceProcess(bundle, servers);
-    await service.start();
+    services = await startServices(servers, 1);
+    const [service] = services.processes as [ServiceProcess];
     for (const what of ['update', 'transaction'] as const) {
       const key = await newRow();
       expect((await layer.entities.readings.get(key))?.version).toBe(1);

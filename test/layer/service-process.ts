@@ -1,8 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { rm } from 'node:fs/promises';
+import { bundle } from '../bundle.js';
 import type { ReadingServers } from './readings.js';
 
 /** What a service process is told. */
@@ -24,48 +22,6 @@ export interface ServiceAnswer {
   readonly keys?: readonly string[] | undefined;
   readonly token?: string;
   readonly error?: { readonly code?: string | undefined; readonly message: string };
-}
-
-const root = new URL('../../', import.meta.url);
-
-/** Packs the service into one file that Node can run. */
-export async function bundleService(): Promise<string> {
-  const tsconfig = JSON.parse(readFileSync(new URL('tsconfig.json', root), 'utf8'));
-  const paths = tsconfig.compilerOptions.paths as Record<string, [string]>;
-  const folder = new URL('node_modules/.cache/shardline-tests/', root);
-  await mkdir(folder, { recursive: true });
-  const outfile = fileURLToPath(new URL(`layer-service-${process.pid}.mjs`, folder));
-  await build({
-    entryPoints: [fileURLToPath(new URL('./service-main.ts', import.meta.url))],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    loader: { '.lua': 'text', '.sql': 'text' },
-    plugins: [
-      {
-        name: 'workspace-sources',
-        setup(setup) {
-          // Names of this workspace are its sources; everything else is installed.
-          setup.onResolve({ filter: /^[^./]/ }, ({ path, kind }) => {
-            if (kind === 'entry-point') return undefined;
-            const source = paths[path]?.[0];
-            return source === undefined
-              ? { path, external: true }
-              : { path: fileURLToPath(new URL(source, root)) };
-          });
-        },
-      },
-    ],
-    logLevel: 'error',
-  });
-  return outfile;
-}
-
-/** Removes what `bundleService` has made. */
-export async function removeBundle(file: string): Promise<void> {
-  await rm(file, { force: true });
 }
 
 /** A process of the service, which can be killed and started anew. */
@@ -127,4 +83,38 @@ export class ServiceProcess {
     child.kill('SIGKILL');
     await gone;
   }
+}
+
+/** Processes of one service on the same servers. */
+export interface Services {
+  readonly processes: ServiceProcess[];
+  /** Starts one more. */
+  add(): Promise<ServiceProcess>;
+  stop(): Promise<void>;
+}
+
+/** Packs the service, and starts so many processes of it. */
+export async function startServices(servers: ReadingServers, count: number): Promise<Services> {
+  const program = await bundle(new URL('service-main.ts', import.meta.url));
+  const processes: ServiceProcess[] = [];
+  const add = async () => {
+    const service = new ServiceProcess(program, servers);
+    processes.push(service);
+    await service.start();
+    return service;
+  };
+  await Promise.all(Array.from({ length: count }, add));
+  return {
+    processes,
+    add,
+    stop: async () => {
+      await Promise.all(processes.map((each) => each.kill()));
+      await rm(program, { force: true });
+    },
+  };
+}
+
+/** For messages: a history has bigints. */
+export function bigints(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value;
 }

@@ -13,8 +13,9 @@ import {
 } from '@shardline/testkit/check';
 import { createDataLayer, initialiseShards } from 'shardline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { randomOf } from '../random.js';
 import { configOf, readingsSchema, serversOf } from './readings.js';
-import { bundleService, removeBundle, ServiceProcess } from './service-process.js';
+import { bigints, type ServiceProcess, type Services, startServices } from './service-process.js';
 
 /**
  * P4 over the whole layer, attacked: sessions hop by token between processes of a service, each with caches
@@ -31,23 +32,12 @@ const phaseOperations = isLong ? 8000 : 600;
 const KEYS = 10;
 const CALLERS = 10;
 
-/** mulberry32 */
-function seeded(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 describe(`sessions over processes, caches and delayed replicas (seed ${seed})`, () => {
-  const random = seeded(seed);
-  const processes: ServiceProcess[] = [];
+  const random = randomOf(seed);
   const counts = { writes: 0, reads: 0, hops: 0, failures: 0, errors: new Map<string, number>() };
   let folder: string;
-  let bundle: string;
+  let services: Services | undefined;
+  let processes: readonly ServiceProcess[];
   let topology: Topology;
   let isStopped = false;
 
@@ -68,16 +58,14 @@ describe(`sessions over processes, caches and delayed replicas (seed ${seed})`, 
     await layer.entities.readings.insertMany(
       Array.from({ length: KEYS }, (_, key) => ({ key: BigInt(key) })),
     );
-    bundle = await bundleService();
-    for (let at = 0; at < 3; at += 1) processes.push(new ServiceProcess(bundle, servers));
-    await Promise.all(processes.map((each) => each.start()));
+    services = await startServices(servers, 3);
+    ({ processes } = services);
   });
 
   afterAll(async () => {
     isStopped = true;
-    await Promise.all(processes.map((each) => each.kill()));
+    await services?.stop();
     await topology?.stop();
-    if (bundle !== undefined) await removeBundle(bundle);
     await rm(folder, { recursive: true, force: true });
   });
 
@@ -192,7 +180,3 @@ describe(`sessions over processes, caches and delayed replicas (seed ${seed})`, 
     expect(counts.reads, JSON.stringify(told)).toBeGreaterThan(phaseOperations);
   });
 });
-
-function bigints(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? String(value) : value;
-}

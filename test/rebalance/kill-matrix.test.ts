@@ -8,8 +8,9 @@ import { rm } from 'node:fs/promises';
 import { openRebalancer, type PlacementChange } from '@shardline/shard-router/rebalance';
 import { checkInventory, type Inventory } from '@shardline/testkit/check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { bundle } from '../bundle.js';
 import type { KillOrder } from './kill-main.js';
-import { bundleProgram } from './torture-bundle.js';
+import { isLong } from './torture-checks.js';
 import { startTortureWorld, type TortureWorld } from './torture-world.js';
 
 // A process, a move and another process for each cell.
@@ -24,28 +25,35 @@ const WAYS = {
 /** States that only a move is in which was given up; their cells are the aborts below and in the package's own tests. */
 const GIVEN_UP = 'planned withdrawing aborting aborted rollback_withdrawing';
 
-const isLong = process.env['SHARDLINE_TORTURE'] === '1';
-const moments = isLong ? (['before', 'after'] as const) : (['after'] as const);
+/** Before the row of a change all that led to it stands, and the journal does not know; after it nothing follows yet. */
+const MOMENTS = ['before', 'after'] as const;
 
 interface Cell {
   readonly killAt: string;
   readonly rollsBack: boolean;
-  readonly then: 'resume' | 'abort';
+  readonly next: 'resume' | 'abort';
 }
 
 const LAST_BEFORE_SWITCH = WAYS.forward.split(' ').indexOf('committed');
+/** What is given up was left in the state before, which is killed and given up after its row already. */
+const MOMENTS_OF_ABORT = isLong ? MOMENTS : (['after'] as const);
 const CELLS: readonly Cell[] = [
-  ...cellsOf('forward', 'resume', false),
-  ...cellsOf('forward', 'abort', false).slice(0, moments.length * LAST_BEFORE_SWITCH),
-  ...cellsOf('back', 'resume', true),
+  ...cellsOf('forward', MOMENTS, { next: 'resume', rollsBack: false }),
+  ...cellsOf('forward', MOMENTS_OF_ABORT, { next: 'abort', rollsBack: false }).slice(
+    0,
+    MOMENTS_OF_ABORT.length * LAST_BEFORE_SWITCH,
+  ),
+  ...cellsOf('back', MOMENTS, { next: 'resume', rollsBack: true }),
 ];
 
-function cellsOf(way: keyof typeof WAYS, then: Cell['then'], rollsBack: boolean): Cell[] {
+function cellsOf(
+  way: keyof typeof WAYS,
+  moments: readonly (typeof MOMENTS)[number][],
+  cell: Omit<Cell, 'killAt'>,
+): Cell[] {
   return WAYS[way]
     .split(' ')
-    .flatMap((state) =>
-      moments.map((moment) => ({ killAt: `${moment} ${state}`, rollsBack, then })),
-    );
+    .flatMap((state) => moments.map((moment) => ({ ...cell, killAt: `${moment} ${state}` })));
 }
 
 let world: TortureWorld;
@@ -53,7 +61,10 @@ let program: string;
 let before: Inventory;
 let rows: string;
 beforeAll(async () => {
-  [world, program] = await Promise.all([startTortureWorld(['a', 'b']), bundleProgram('kill-main')]);
+  [world, program] = await Promise.all([
+    startTortureWorld({ shards: ['a', 'b'], owning: ['a'] }),
+    bundle(new URL('kill-main.ts', import.meta.url)),
+  ]);
   await using rebalancer = await openRebalancer(world.rebalancerOptions);
   await rebalancer.apply(await rebalancer.plan({ kind: 'add', shard: 'b' }));
   await rebalancer.close();
@@ -110,13 +121,14 @@ test('every state of a move is a row of the matrix', async () => {
   expect(found.map(({ state }) => state).sort()).toEqual(WAYS.forward.split(' ').sort());
 });
 
-describe.each(CELLS)('a mover killed $killAt, then $then', ({ killAt, rollsBack, then }) => {
+describe.each(CELLS)('a mover killed $killAt, then $next', ({ killAt, rollsBack, next }) => {
   test('ends, and nothing is lost or left', async () => {
-    const { rebalancerOptions: options } = world;
+    // Whoever comes next waits for the end of the dead one's lease: cell by cell it adds up.
+    const options = { ...world.rebalancerOptions, lease: '500ms' } as const;
     await runUntilKilled({ options, change: await nextChange(), killAt, rollsBack });
     await using rebalancer = await openRebalancer(options);
     const move = (await rebalancer.move('last'))?.id as string;
-    if (then === 'abort') {
+    if (next === 'abort') {
       expect(await rebalancer.abort(move)).toMatchObject({ state: 'aborted' });
     } else {
       await rebalancer.resume();

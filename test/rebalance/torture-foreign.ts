@@ -3,7 +3,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { classifyError, openRecorder } from '@shardline/testkit/check';
 import pg from 'pg';
-import { INSERT, POPULATION, randomOf, UPDATE } from './torture-plan.js';
+import { randomOf } from '../random.js';
+import { INSERT, POPULATION, UPDATE } from './torture-plan.js';
 
 const FIRST_KEY = 9_000_000;
 

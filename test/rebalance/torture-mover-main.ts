@@ -1,6 +1,7 @@
-/** A mover of its own process, to be killed: ends what others have left, then brings a change of the placement about. */
+/** A mover of its own process, to be killed: ends what its like have left, then brings a change of the placement about. */
 
 import {
+  type MoveStatus,
   openRebalancer,
   type PlacementChange,
   type RebalanceStatus,
@@ -28,8 +29,15 @@ function isBroughtAbout({ shards }: RebalanceStatus, wanted: PlacementChange): b
   return Object.values(shard?.slots ?? {}).some((slots) => slots > 0);
 }
 
+/** Whether a move is of the change; others that go on beside it have a mover of their own. */
+function concerns({ destination }: MoveStatus): boolean {
+  return change.kind !== 'move-slots' || change.destination === destination;
+}
+
 try {
-  await rebalancer.resume({ onProgress });
+  for (const { id } of (await rebalancer.status()).active.filter(concerns)) {
+    await rebalancer.resume({ move: id, onProgress });
+  }
   if (!isBroughtAbout(await rebalancer.status(), change)) {
     const plan = await rebalancer.plan(change);
     if (plan.moves.length > 0) await rebalancer.apply(plan, { onProgress });

@@ -3,7 +3,7 @@
  * the moves. Everything is recorded by whoever did it; nothing is judged until all is over.
  */
 
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -14,36 +14,22 @@ import {
   type HistoryRecorder,
   type Inventory,
   openRecorder,
-  type RecordedCaller,
   readHistory,
   type Verdict,
 } from '@shardline/testkit/check';
-import pg from 'pg';
-import { bundleProgram, type PlantedBug } from './torture-bundle.js';
+import { bundle, type PlantedBug } from '../bundle.js';
+import { randomOf } from '../random.js';
+import { type Fault, TortureFaults } from './torture-faults.js';
 import { startForeignClient } from './torture-foreign.js';
 import { judge, readContents } from './torture-judge.js';
-import { type MoverPlan, POPULATION, randomOf, type WorkerPlan } from './torture-plan.js';
+import type { MoverPlan, WorkerPlan } from './torture-plan.js';
 import { TortureProcess } from './torture-process.js';
-import { startTortureWorld, type TortureWorld } from './torture-world.js';
+import { startTortureWorld, type TortureWorld, type WorldOptions } from './torture-world.js';
 
-/** What is done to the world when a move enters a state. */
-export type Fault =
-  /** A router stands still over the switch and goes on after it. */
-  | { readonly kind: 'freeze-router' }
-  /** A transaction on a shard that has written, and commits after the switch, or so long after the fence was wanted. */
-  | { readonly kind: 'long-transaction'; readonly shard: string; readonly holdMs?: number }
-  | { readonly kind: 'prepared-transaction'; readonly shard: string }
-  | { readonly kind: 'ddl'; readonly shards: readonly string[] }
-  /** SIGKILL and a new start; `catalog` or a shard. */
-  | { readonly kind: 'kill-server'; readonly server: string }
-  /** Another one's lock keeps rows from arriving for a while. */
-  | { readonly kind: 'stall-apply'; readonly shard: string }
-  /** Not a fault of the world but of the product: a shard forgets what it does not own. */
-  | { readonly kind: 'disable-guard'; readonly shard: string };
-
-/** One change of the placement with what happens meanwhile. */
+/** Changes of the placement with what happens meanwhile. */
 export interface Round {
-  readonly change: PlacementChange;
+  /** Several are brought about side by side, each by a mover of its own; so they must not share a shard. */
+  readonly changes: readonly PlacementChange[];
   /** Faults by the state at which they begin; each once. */
   readonly faults: Readonly<Record<string, readonly Fault[]>>;
   /** States at whose entry a mover is killed; each once. */
@@ -51,15 +37,16 @@ export interface Round {
 }
 
 /** What a run is. */
-export interface TortureOptions {
+export interface TortureOptions extends WorldOptions {
   readonly seed: number;
-  readonly shards: readonly string[];
   readonly workers: number;
   readonly callers: number;
-  readonly version?: number;
   readonly bug?: PlantedBug;
   /** The rounds, one after the other, until it returns undefined. */
-  readonly nextRound: (number: number) => Round | undefined;
+  readonly nextRound: (
+    number: number,
+    world: TortureWorld,
+  ) => Round | undefined | Promise<Round | undefined>;
 }
 
 /** What came of it. */
@@ -72,15 +59,12 @@ export interface TortureOutcome {
 }
 
 const MOVER_ATTEMPTS = 20;
-const DEFAULT_HOLD_MS = 1000;
-/** Longest time that rows are kept from arriving; a sound mover gives the switch up before that. */
-const STALL_MS = 20_000;
 const FIRST_OWN_KEY = 1_000_000;
 
 /** Runs, judges, and takes everything down. */
 export async function torture(options: TortureOptions): Promise<TortureOutcome> {
   const folder = await mkdtemp(join(tmpdir(), 'shardline-torture-'));
-  const world = await startTortureWorld(options.shards, options.version);
+  const world = await startTortureWorld(options);
   const run = new TortureRun(world, folder, options);
   try {
     return await run.run();
@@ -103,9 +87,9 @@ class TortureRun {
   readonly #background: Promise<void>[] = [];
   /** States that the moves of this round have entered, by the time of their first entry. */
   readonly #seen = new Set<string>();
-  #mover: TortureProcess | undefined;
+  readonly #faults: TortureFaults;
+  readonly #running = new Set<TortureProcess>();
   #movers = 0;
-  #columns = 0;
   #moverProgram = '';
   #endForeign: () => Promise<void> = async () => {};
 
@@ -115,25 +99,34 @@ class TortureRun {
     this.#options = options;
     this.#random = randomOf(options.seed);
     this.#director = openRecorder({ path: join(folder, 'director.jsonl'), process: 'director' });
+    this.#faults = new TortureFaults({
+      world,
+      folder,
+      director: this.#director,
+      random: this.#random,
+      worker: () => this.#workers[0],
+      until: (states, timeoutMs) => this.#until(states, timeoutMs),
+      startMover: (name, change) => this.#startMover(name, change),
+    });
   }
 
   async run(): Promise<TortureOutcome> {
     const { bug } = this.#options;
     const [workerProgram, moverProgram] = await Promise.all([
-      bundleProgram('torture-worker-main'),
-      bundleProgram('torture-mover-main', bug),
+      bundle(new URL('torture-worker-main.ts', import.meta.url)),
+      bundle(new URL('torture-mover-main.ts', import.meta.url), bug),
     ]);
     this.#moverProgram = moverProgram;
     const before = await this.#prepare();
     await this.#startWorkers(workerProgram);
     this.#endForeign = startForeignClient(
-      this.#url('a'),
+      this.#world.server('a').url,
       join(this.#folder, 'foreign.jsonl'),
       this.#options.seed,
     );
     let rounds = 0;
     for (;;) {
-      const round = this.#options.nextRound(rounds);
+      const round = await this.#options.nextRound(rounds, this.#world);
       if (round === undefined) break;
       await this.#round(round);
       rounds += 1;
@@ -154,7 +147,7 @@ class TortureRun {
   }
 
   async end(): Promise<void> {
-    await this.#mover?.kill();
+    await Promise.all([...this.#running].map((mover) => mover.kill()));
     for (const worker of this.#workers) worker.signal('SIGCONT');
     await Promise.all(this.#workers.map((worker) => worker.kill()));
     await this.#endForeign();
@@ -165,8 +158,9 @@ class TortureRun {
   async #prepare(): Promise<Inventory> {
     const { openRebalancer } = await import('@shardline/shard-router/rebalance');
     await using rebalancer = await openRebalancer(this.#world.rebalancerOptions);
-    for (const shard of this.#options.shards) {
-      if (shard !== 'a') await rebalancer.prepareShard(shard);
+    const { shards, owning } = this.#options;
+    for (const shard of shards) {
+      if (!owning.includes(shard)) await rebalancer.prepareShard(shard);
     }
     return this.#world.inventory();
   }
@@ -201,32 +195,29 @@ class TortureRun {
   async #round(round: Round): Promise<void> {
     this.#seen.clear();
     const kills = new Set(round.killMoverAt);
-    for (let attempt = 1; ; attempt += 1) {
-      if (await this.#runMover(round, kills)) break;
-      if (attempt >= MOVER_ATTEMPTS) {
-        throw new Error(`No mover came to an end: ${this.#moverErrors.slice(-3).join('; ')}`);
-      }
-    }
+    await Promise.all(round.changes.map((change) => this.#bringAbout(change, round, kills)));
     this.#seen.add('over');
     await Promise.all(this.#background.splice(0));
   }
 
+  async #bringAbout(change: PlacementChange, round: Round, kills: Set<string>): Promise<void> {
+    for (let attempt = 1; attempt <= MOVER_ATTEMPTS; attempt += 1) {
+      if (await this.#runMover(change, round, kills)) return;
+    }
+    throw new Error(`No mover came to an end: ${this.#moverErrors.slice(-3).join('; ')}`);
+  }
+
   /** One mover, until it is done (true), is killed or gives up. */
-  async #runMover(round: Round, kills: Set<string>): Promise<boolean> {
+  async #runMover(change: PlacementChange, round: Round, kills: Set<string>): Promise<boolean> {
     this.#movers += 1;
-    const name = `mover-${this.#movers}`;
-    const plan: MoverPlan = {
-      options: this.#world.rebalancerOptions,
-      name,
-      historyPath: join(this.#folder, `${name}.jsonl`),
-      change: round.change,
-    };
-    const mover = new TortureProcess(this.#moverProgram, plan, (line) => {
+    const mover = this.#startMover(`mover-${this.#movers}`, change, (line) => {
       const state = /^state (\w+)$/.exec(line)?.[1];
       if (state === undefined) return;
       if (!this.#seen.has(state)) {
         this.#seen.add(state);
-        for (const fault of round.faults[state] ?? []) this.#background.push(this.#fault(fault));
+        for (const fault of round.faults[state] ?? []) {
+          this.#background.push(this.#faults.commit(fault));
+        }
       }
       if (!kills.delete(state)) return;
       setTimeout(() => {
@@ -234,7 +225,6 @@ class TortureRun {
         mover.signal('SIGKILL');
       }, this.#random() * 30);
     });
-    this.#mover = mover;
     const code = await mover.gone;
     if (mover.lines.includes('done')) return true;
     if (code !== null) {
@@ -245,140 +235,21 @@ class TortureRun {
     return false;
   }
 
-  async #fault(fault: Fault): Promise<void> {
-    this.#director.event(`fault-${fault.kind}`);
-    switch (fault.kind) {
-      case 'freeze-router':
-        return this.#freezeRouter();
-      case 'long-transaction':
-        return this.#longTransaction(fault.shard, false, fault.holdMs);
-      case 'prepared-transaction':
-        return this.#longTransaction(fault.shard, true);
-      case 'ddl':
-        return this.#addColumn(fault.shards);
-      case 'kill-server':
-        return this.#killServer(fault.server);
-      case 'stall-apply':
-        return this.#stallApply(fault.shard);
-      case 'disable-guard':
-        return this.#disableGuard(fault.shard);
-    }
-  }
-
-  async #freezeRouter(): Promise<void> {
-    const [worker] = this.#workers;
-    worker?.signal('SIGSTOP');
-    this.#director.event('frozen');
-    await this.#until(['reversing', 'over', 'aborted'], 120_000);
-    await pause(100 + this.#random() * 400);
-    worker?.signal('SIGCONT');
-    this.#director.event('thawed');
-  }
-
-  /** Begins now, has written, and ends a while after the fence was wanted, or after the switch if nothing held it up. */
-  async #longTransaction(
-    shard: string,
-    isPrepared: boolean,
-    holdMs = DEFAULT_HOLD_MS,
-  ): Promise<void> {
-    const caller = this.#director.caller();
-    const client = new pg.Client({ connectionString: this.#url(shard) });
-    client.on('error', () => {});
-    const pending = await this.#beginLong(client, caller);
-    if (pending === undefined) return;
-    const { operation, version } = pending;
-    try {
-      const id = `torture-${operation.op}`;
-      if (isPrepared) await client.query(`PREPARE TRANSACTION '${id}'`);
-      await this.#until(['fencing', 'over'], 60_000);
-      await this.#until(['reversing', 'over'], holdMs);
-      await client.query(isPrepared ? `COMMIT PREPARED '${id}'` : 'COMMIT');
-      operation.ok({ version });
-    } catch (error) {
-      operation.threw(error);
-    }
-    await client.end().catch(() => {});
-  }
-
-  async #beginLong(client: pg.Client, caller: RecordedCaller) {
-    await client.connect();
-    for (let tries = 0; tries < POPULATION; tries += 1) {
-      const key = Math.floor(this.#random() * POPULATION);
-      const value = this.#director.uniqueValue();
-      const operation = caller.begin({ kind: 'update', key: String(key), value });
-      try {
-        await client.query('BEGIN');
-        const { rows } = await client.query(
-          'UPDATE register SET version = version + 1, value = $2 WHERE key = $1 RETURNING version',
-          [key, value],
-        );
-        await client.query('INSERT INTO ledger (op, key) VALUES ($1, $2)', [operation.op, key]);
-        if (rows[0] !== undefined) return { operation, version: Number(rows[0].version) };
-        await client.query('ROLLBACK');
-        operation.fail({ error: 'NOT_HERE' });
-      } catch (error) {
-        operation.threw(error);
-        await client.query('ROLLBACK');
-      }
-    }
-    return undefined;
-  }
-
-  async #addColumn(shards: readonly string[]): Promise<void> {
-    const column = `extra_${this.#columns}`;
-    this.#columns += 1;
-    for (const shard of shards) {
-      for (;;) {
-        try {
-          await this.#server(shard).query(
-            `SET lock_timeout = '300ms'; ALTER TABLE scrap ADD COLUMN IF NOT EXISTS ${column} int; RESET lock_timeout`,
-          );
-          break;
-        } catch {
-          await pause(50);
-        }
-      }
-    }
-  }
-
-  /** Again and again until an answer was lost: that is what it is for. */
-  async #killServer(name: string): Promise<void> {
-    const server = name === 'catalog' ? this.#world.catalog : this.#server(name);
-    const before = await this.#unknownOutcomes();
-    for (let kills = 0; kills < 5; kills += 1) {
-      await server.kill();
-      this.#director.event('server-killed', { detail: { name } });
-      await pause(50 + this.#random() * 200);
-      await server.restart();
-      if (name === 'catalog' || (await this.#unknownOutcomes()) > before) return;
-      await pause(200);
-    }
-  }
-
-  async #unknownOutcomes(): Promise<number> {
-    let count = 0;
-    for (const name of await readdir(this.#folder)) {
-      if (!/^(worker|foreign)/.test(name)) continue;
-      const text = await readFile(join(this.#folder, name), 'utf8');
-      count += text.match(/"outcome":"info"/g)?.length ?? 0;
-    }
-    return count;
-  }
-
-  async #stallApply(shard: string): Promise<void> {
-    const client = new pg.Client({ connectionString: this.#url(shard) });
-    await client.connect();
-    await this.#until(['fencing', 'over'], 60_000);
-    await client.query('BEGIN; LOCK TABLE register IN EXCLUSIVE MODE');
-    await this.#until(['reversing', 'over'], STALL_MS);
-    await client.query('ROLLBACK');
-    await client.end();
-  }
-
-  async #disableGuard(shard: string): Promise<void> {
-    for (const table of ['register', 'ledger', 'scrap']) {
-      await this.#server(shard).query(`ALTER TABLE ${table} DISABLE TRIGGER "~shardline_guard"`);
-    }
+  #startMover(
+    name: string,
+    change: PlacementChange,
+    onLine?: (line: string) => void,
+  ): TortureProcess {
+    const plan: MoverPlan = {
+      options: this.#world.rebalancerOptions,
+      name,
+      historyPath: join(this.#folder, `${name}.jsonl`),
+      change,
+    };
+    const mover = new TortureProcess(this.#moverProgram, plan, onLine);
+    this.#running.add(mover);
+    void mover.gone.then(() => this.#running.delete(mover));
+    return mover;
   }
 
   /** Waits until one of the states was entered in this round, and no longer than so. */
@@ -397,15 +268,5 @@ class TortureRun {
       if (checkInventory(before, after).valid || performance.now() > deadline) return after;
       await pause(200);
     }
-  }
-
-  #server(name: string) {
-    const server = this.#world.shards[name];
-    if (server === undefined) throw new Error(`There is no shard '${name}'.`);
-    return server;
-  }
-
-  #url(name: string): string {
-    return this.#server(name).url;
   }
 }

@@ -5,14 +5,8 @@
 
 import { createRouter } from '@shardline/shard-router';
 import { classifyError, openRecorder, type RecordedCaller } from '@shardline/testkit/check';
-import {
-  endWithParent,
-  INSERT,
-  POPULATION,
-  randomOf,
-  UPDATE,
-  type WorkerPlan,
-} from './torture-plan.js';
+import { randomOf } from '../random.js';
+import { endWithParent, INSERT, POPULATION, UPDATE, type WorkerPlan } from './torture-plan.js';
 
 endWithParent();
 const plan = JSON.parse(process.argv[2] as string) as WorkerPlan;

@@ -1,8 +1,24 @@
-import { bootstrap, type RouterOptions } from '@shardline/shard-router';
+import { bootstrap, createRouter, type RouterOptions } from '@shardline/shard-router';
 import type { RebalancerOptions } from '@shardline/shard-router/rebalance';
-import { type PostgresServer, startPostgres } from '@shardline/testkit';
+import {
+  type PgBouncerServer,
+  type PostgresServer,
+  startPgBouncer,
+  startPostgres,
+} from '@shardline/testkit';
 import type { Inventory } from '@shardline/testkit/check';
 import { firstValue, POPULATION, SLOTS, TABLES } from './torture-plan.js';
+
+/** Of what a run's world is made. */
+export interface WorldOptions {
+  readonly shards: readonly string[];
+  /** Those that own slots at the beginning; the rest are to join. */
+  readonly owning: readonly string[];
+  /** Major version of every server. @default the testkit's */
+  readonly version?: number;
+  /** Whether services come through a PgBouncer in transaction mode; movers go to the servers themselves. */
+  readonly pooled?: boolean;
+}
 
 /** Catalog and shards of a run. */
 export interface TortureWorld {
@@ -10,15 +26,25 @@ export interface TortureWorld {
   readonly shards: Readonly<Record<string, PostgresServer>>;
   readonly routerOptions: RouterOptions;
   readonly rebalancerOptions: RebalancerOptions;
+  /** @throws Error if there is no such shard. */
+  server(shard: string): PostgresServer;
+  /** Slots that a shard owns, by the catalog. */
+  slotsOf(shard: string): Promise<number[]>;
   inventory(): Promise<Inventory>;
   stop(): Promise<void>;
 }
 
-/** Starts the servers; shard `a` owns everything. */
-export async function startTortureWorld(
-  names: readonly string[],
-  version?: number,
-): Promise<TortureWorld> {
+const KEYSPACES = {
+  torture: {
+    keyType: 'bigint' as const,
+    slots: SLOTS,
+    tables: { register: 'key', ledger: 'key', scrap: 'key' },
+  },
+};
+
+/** Starts the servers, with the population on its owners. */
+export async function startTortureWorld(options: WorldOptions): Promise<TortureWorld> {
+  const { shards: names, owning, version, pooled = false } = options;
   const start = (name: string) =>
     startPostgres({
       name: `torture-${name}`,
@@ -30,51 +56,77 @@ export async function startTortureWorld(
     ...PostgresServer[],
   ];
   const shards = Object.fromEntries(names.map((name, at) => [name, servers[at] as PostgresServer]));
-  const places = (wanted: readonly string[]) =>
-    Object.fromEntries(
-      wanted.map((name) => [name, { primary: (shards[name] as PostgresServer).url, max: 10 }]),
-    );
-  const keyspaces = {
-    torture: {
-      keyType: 'bigint' as const,
-      slots: SLOTS,
-      tables: { register: 'key', ledger: 'key', scrap: 'key' },
-    },
+  const server = (name: string) => {
+    const found = shards[name];
+    if (found === undefined) throw new Error(`There is no shard '${name}'.`);
+    return found;
   };
-  const routerOptions: RouterOptions = {
-    catalog: { primary: catalog.url, max: 4 },
-    shards: places(names),
-    keyspaces,
-    pollInterval: '200ms',
-    lease: '2s',
-    holdTimeout: '30s',
-  };
-  for (const server of servers) await server.query(TABLES);
-  await bootstrap({ ...routerOptions, shards: places(['a']) });
-  const keys = Array.from({ length: POPULATION }, (_, key) => key);
-  await servers[0]?.query(
-    'INSERT INTO register (key, version, value) SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[])',
-    [keys, keys.map(() => 1), keys.map(firstValue)],
+  const pooler = pooled ? await startPgBouncer({ target: shards }) : undefined;
+  const routerOptions = routerOptionsOf(catalog, names, (name) =>
+    locationOf(server(name), name, pooler),
   );
+  for (const each of servers) await each.query(TABLES);
+  await bootstrap(routerOptionsOf(catalog, owning, (name) => locationOf(server(name), name)));
+  await populate(routerOptions);
   return {
     catalog,
     shards,
+    server,
+    slotsOf: async (shard) => {
+      const { rows } = await catalog.query<{ slot: number }>(
+        "SELECT slot FROM shardline.slot WHERE keyspace = 'torture' AND shard = $1 ORDER BY slot",
+        [shard],
+      );
+      return rows.map(({ slot }) => slot);
+    },
     routerOptions,
     rebalancerOptions: {
       catalog: { primary: catalog.url },
       shards: Object.fromEntries(
-        Object.entries(places(names)).map(([name, location]) => [name, { location }]),
+        names.map((name) => [name, { location: locationOf(server(name), name) }]),
       ),
-      keyspaces,
+      keyspaces: KEYSPACES,
       // A router that stands still within a transaction would keep the fence waiting until somebody thaws it.
       limits: { rollbackWindow: '0ms', longTransactions: 'terminate', terminateAfter: '8s' },
       lease: '2s',
     },
     inventory: () => takeInventory([catalog, ...servers]),
     stop: async () => {
-      await Promise.all([catalog, ...servers].map((server) => server.stop()));
+      await pooler?.stop();
+      await Promise.all([catalog, ...servers].map((each) => each.stop()));
     },
   };
+}
+
+/** A shard as it is reached: by its own address, or by the pooler's. */
+function locationOf(server: PostgresServer, name: string, pooler?: PgBouncerServer) {
+  return pooler === undefined
+    ? { primary: server.url, max: 10 }
+    : { primary: pooler.urlOf(name), max: 10, pgBouncer: true };
+}
+
+function routerOptionsOf(
+  catalog: PostgresServer,
+  names: readonly string[],
+  location: (name: string) => ReturnType<typeof locationOf>,
+): RouterOptions {
+  return {
+    catalog: { primary: catalog.url, max: 4 },
+    shards: Object.fromEntries(names.map((name) => [name, location(name)])),
+    keyspaces: KEYSPACES,
+    pollInterval: '200ms',
+    lease: '2s',
+    holdTimeout: '30s',
+  };
+}
+
+async function populate(options: RouterOptions): Promise<void> {
+  await using router = await createRouter(options);
+  const keys = Array.from({ length: POPULATION }, (_, key) => key);
+  await router.insertMany(
+    'register',
+    keys.map((key) => ({ key, version: 1, value: firstValue(key) })),
+  );
 }
 
 const KINDS: Readonly<Record<string, string>> = {

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { ReplicaPool } from '@shardline/pool';
 import { openRecorder } from '@shardline/testkit/check';
+import { randomOf } from '../random.js';
 import type { SessionOrder, SessionProcessOptions, SessionReport } from './session-orders.js';
 import { type Parcel, startWorkload } from './workload.js';
 
@@ -50,7 +51,7 @@ function begin({
     ...plan,
     pool,
     recorder,
-    random: seeded(plan.seed),
+    random: randomOf(plan.seed),
     exchange: {
       give: (parcel) => tell({ report: 'give', parcel }),
       take: () => inbox.shift(),
@@ -62,16 +63,5 @@ function begin({
     clearInterval(telling);
     recorder.close();
     tell({ report: 'stopped', counts: workload.counts, path });
-  };
-}
-
-/** mulberry32 */
-function seeded(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
 }

@@ -1,12 +1,17 @@
 import { confirm, isCancel } from '@clack/prompts';
 import type { Host } from './host.js';
 
-/** Asks at the terminal. Questions go to standard error, so that standard output stays the answer alone. */
+/**
+ * Asks at the terminal. Questions go to standard error, so that standard output stays the answer alone.
+ *
+ * @returns undefined if the question was left by Ctrl-C or Escape. The prompt takes the keys of the terminal one by one
+ * while it asks, so no signal comes.
+ */
 export async function askYesNo(
   host: Pick<Host, 'input' | 'errors'>,
   message: string,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<boolean | undefined> {
   const answer = await confirm({
     message,
     initialValue: false,
@@ -14,5 +19,5 @@ export async function askYesNo(
     output: host.errors,
     signal,
   });
-  return !isCancel(answer) && answer;
+  return isCancel(answer) ? undefined : answer;
 }

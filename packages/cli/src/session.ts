@@ -51,6 +51,7 @@ export interface Question {
   readonly consequence: string;
 }
 
+const NOTHING_BEGUN = 'Nothing was begun that would have to be resumed.';
 const STOPPING = 'Stopping at the next safe point. Ctrl-C again leaves at once.';
 
 /** One call of the command. */
@@ -67,6 +68,7 @@ export class Session {
   readonly #offInterrupt: () => void;
   #loaded: Promise<LoadedConfiguration> | undefined;
   #mask: Mask = createMask();
+  #view: ProgressView | undefined;
   /** How to go on after an interruption; said as soon as it is asked for. */
   resumeWith: string | undefined;
 
@@ -153,7 +155,7 @@ export class Session {
 
   /** What long work reports to. */
   progressView(): ProgressView {
-    return createProgressView({
+    const view = createProgressView({
       stream: this.host.errors,
       style: this.errorStyle,
       format: this.format,
@@ -161,6 +163,15 @@ export class Session {
       mask: (text) => this.mask(text),
       event: (event) => this.event(event),
     });
+    this.#view = view;
+    return {
+      update: (move) => view.update(move),
+      note: (text) => view.note(text),
+      close: () => {
+        view.close();
+        this.#view = undefined;
+      },
+    };
   }
 
   /** A line of its own for programs that read along; nothing in other formats. */
@@ -171,13 +182,17 @@ export class Session {
 
   /** A remark beside the answer; for people only. */
   note(text: string): void {
-    if (this.format === 'text') this.host.errors.write(`${this.mask(text)}\n`);
+    if (this.format !== 'text') return;
+    const masked = this.mask(text);
+    if (this.#view === undefined) this.host.errors.write(`${masked}\n`);
+    else this.#view.note(masked);
   }
 
   /**
    * Asks before what cannot be undone.
    *
-   * @throws ShardlineError `CLI_CONFIRMATION_NEEDED` where nobody can be asked, `CLI_DECLINED` for a no.
+   * @throws ShardlineError `CLI_CONFIRMATION_NEEDED` where nobody can be asked, `CLI_DECLINED` for a no,
+   * `CLI_INTERRUPTED` for Ctrl-C.
    */
   async confirm({ action, consequence }: Question): Promise<void> {
     if (this.#early.yes.value === true) return;
@@ -190,6 +205,11 @@ export class Session {
       );
     }
     const answer = await askYesNo(this.host, this.mask(`${consequence} ${action}?`), this.signal);
+    if (answer === undefined) {
+      throw new ShardlineError(cliErrors.CLI_INTERRUPTED, 'Stopped by Ctrl-C, before the answer.', {
+        remedy: NOTHING_BEGUN,
+      });
+    }
     if (!answer) throw new ShardlineError(cliErrors.CLI_DECLINED, `${action} was not wanted.`);
   }
 
@@ -199,7 +219,7 @@ export class Session {
     return new ShardlineError(cliErrors.CLI_INTERRUPTED, 'Stopped by Ctrl-C.', {
       cause: error,
       ...(this.resumeWith === undefined
-        ? { remedy: 'Nothing was begun that would have to be resumed.' }
+        ? { remedy: NOTHING_BEGUN }
         : { remedy: `Take it up again with \`${this.resumeWith}\`.` }),
     });
   }
@@ -220,6 +240,8 @@ export class Session {
 
   #interrupt(): void {
     if (this.isInterrupted) {
+      // A terminal without a cursor would be what is remembered of it.
+      this.#view?.close();
       this.host.leave(EXIT.interrupted);
       return;
     }

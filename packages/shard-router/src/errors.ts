@@ -135,6 +135,13 @@ export const routerErrors = defineErrors({
     remedy:
       'The move copies afresh by itself; give it a larger `max_slot_wal_keep_size` if that comes again.',
   },
+  MOVE_ROLLBACK_LOST: {
+    retryable: false,
+    meaning:
+      'The replication slot that feeds the source after a switch was dropped, or invalidated because it held too much back, so a rollback would lose writes.',
+    remedy:
+      'Finish the move, then bring the slots back with a plan of their own; give the server a larger `max_slot_wal_keep_size` for the next one.',
+  },
   MOVE_SUPERSEDED: {
     retryable: false,
     meaning: 'Another process has taken the move over while this one worked on it.',

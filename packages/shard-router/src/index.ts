@@ -29,6 +29,7 @@ export {
 export { diffSlots, movedSlots, type SlotMove } from './placement/diff.js';
 export { HashRing, type HashRingOptions } from './placement/hash-ring.js';
 export { proposeSlots, type SlotOwners } from './placement/slot-map.js';
+export { PROVIDERS, type Provider } from './provider-names.js';
 export type { KeyGroup, RouteDecision } from './route/decide.js';
 export type {
   ExplainedShard,

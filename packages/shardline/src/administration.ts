@@ -5,6 +5,7 @@
  */
 
 import { type Duration, durationOption, integerOption } from '@shardline/core';
+import { PROVIDERS, type Provider } from '@shardline/shard-router';
 import type { MoveLimits } from '@shardline/shard-router/rebalance';
 import * as v from 'valibot';
 
@@ -31,20 +32,6 @@ export interface AdministrationConfig {
   /** Who offers the servers; remedies are given in the provider's words. @default 'self-hosted' */
   readonly provider?: Provider;
 }
-
-/** Those whose ways `doctor` knows. */
-export const PROVIDERS = [
-  'self-hosted',
-  'rds',
-  'aurora',
-  'cloudsql',
-  'azure',
-  'neon',
-  'supabase',
-] as const;
-
-/** Who offers the servers. */
-export type Provider = (typeof PROVIDERS)[number];
 
 const postgresUrl = v.pipe(
   v.string(),

@@ -1,9 +1,8 @@
+export { PROVIDERS, type Provider } from '@shardline/shard-router';
 export type {
   AdministrationConfig,
-  Provider,
   ShardAdministrationConfig,
 } from './administration.js';
-export { PROVIDERS } from './administration.js';
 export {
   administratorConfigOf,
   administratorRouterOptionsOf,

@@ -59,9 +59,9 @@ function bash(tree: CommandTree): string {
 ${cases.join('\n')}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
-  [ \${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
 }
-complete -F _${tree.name} ${tree.name}
+# Where no word fits the shell offers files, whose names may hold anything.
+complete -o default -F _${tree.name} ${tree.name}
 `;
 }
 

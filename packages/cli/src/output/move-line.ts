@@ -39,17 +39,18 @@ export function copiedShare({ progress, state }: MoveStatus): number | undefined
   return Math.min(1, Math.max(0, progress.copiedBytes / progress.totalBytes));
 }
 
-/** Everything that is going on with a move, densely. */
+/** Everything that is going on with a move, densely; where it goes can be left out. */
 export function moveLine(
   move: MoveStatus,
   bytesPerSecond: number | undefined,
   style: Style,
+  withRoute = true,
 ): string {
   const facts = [...progressFacts(move, bytesPerSecond), ...outcomeFacts(move)];
   const why = whyWaiting(move);
   const parts = [
     style.bold(shortId(move.id)),
-    routeOf(move),
+    ...(withRoute ? [routeOf(move)] : []),
     stateText(move, style),
     ...facts,
     ...(why === undefined ? [] : [style.yellow(why)]),

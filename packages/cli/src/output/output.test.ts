@@ -4,6 +4,7 @@ import { completionScript } from './completion-script.js';
 import { describeError } from './describe-error.js';
 import { barChart, chartOptions } from './distribution-chart.js';
 import { drawSvg } from './draw-svg.js';
+import { fitLine } from './fit-line.js';
 import { copiedShare, moveLine, whyWaiting } from './move-line.js';
 import { nextForMove } from './next-steps.js';
 import { ProgressLines } from './progress-view.js';
@@ -132,6 +133,22 @@ describe('lines of progress', () => {
     view.update(COPYING);
     view.update({ ...COPYING, waitingFor: 'replica r1 lags 12s' });
     expect(lines[1]).toContain('waiting: replica r1 lags 12s');
+  });
+});
+
+describe('a line at the edge of a terminal', () => {
+  const red = createStyle(true).red('abcdef');
+
+  test.each([
+    ['abcdef', 6, 'abcdef'],
+    ['abcdef', 5, 'abcd…'],
+    ['a → b', 4, 'a →…'],
+    ['abc', 1, '…'],
+    ['abc', 0, ''],
+    [red, 6, red],
+    [red, 4, `${red.slice(0, red.indexOf('d'))}…\u001b[0m`],
+  ])('%j in %i columns is %j', (line, width, cut) => {
+    expect(fitLine(line, width)).toBe(cut);
   });
 });
 

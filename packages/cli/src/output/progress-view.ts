@@ -16,6 +16,8 @@ import { formatTime } from './units.js';
 /** Is told of every change of a move. */
 export interface ProgressView {
   update(move: MoveStatus): void;
+  /** Tells people something meanwhile. */
+  note(text: string): void;
   /** Leaves the terminal as it was found. */
   close(): void;
 }
@@ -33,7 +35,7 @@ export interface ProgressViewOptions {
 /** The view that fits the format and the stream. */
 export function createProgressView(options: ProgressViewOptions): ProgressView {
   if (options.format === 'ndjson') return new ProgressEvents(options);
-  if (options.format === 'json') return { update: () => {}, close: () => {} };
+  if (options.format === 'json') return { update: () => {}, note: () => {}, close: () => {} };
   return options.stream.isTTY === true ? new ProgressBars(options) : new ProgressLines(options);
 }
 
@@ -48,6 +50,8 @@ class ProgressEvents implements ProgressView {
     const { now, event } = this.#options;
     event({ kind: 'progress', at: new Date(now()), move });
   }
+
+  note(): void {}
 
   close(): void {}
 }
@@ -81,6 +85,10 @@ export class ProgressLines implements ProgressView {
     this.#shown.set(move.id, { what, line, atMs });
     const { stream, mask } = this.#options;
     stream.write(`${formatTime(atMs)}  ${mask(line)}\n`);
+  }
+
+  note(text: string): void {
+    this.#options.stream.write(`${text}\n`);
   }
 
   close(): void {}

@@ -13,7 +13,7 @@ import { quoteLiteral, quoteQualified, ShardlineError } from '@shardline/core';
 import { routerErrors } from '../errors.js';
 import type { Keyspace, ShardedTable } from '../keyspace.js';
 import type { Queryable } from '../shard/queryable.js';
-import { supersededError } from './journal-store.js';
+import { supersededError } from './move-errors.js';
 import { BEGIN, inOneTrip, rollBack } from './one-trip.js';
 import { slotCondition } from './publication.js';
 

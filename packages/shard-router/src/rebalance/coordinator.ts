@@ -7,9 +7,11 @@
  */
 
 import { type Clock, isShardlineError, type ScheduledCall, sleep } from '@shardline/core';
-import type { JournalStore, MoveRow } from './journal-store.js';
+import type { JournalStore } from './journal-store.js';
+import type { MoveRow } from './move-row.js';
 import { isEndState } from './move-state.js';
-import { Mover, type MoverOptions } from './mover.js';
+import { Mover } from './mover.js';
+import type { MoverOptions } from './mover-options.js';
 
 /** How moves are run. */
 export interface RunOptions {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type ActionFacts, decideAction } from './decide-action.js';
-import type { MoveRow } from './journal-store.js';
+import type { MoveRow } from './move-row.js';
 import { isEndState, isHeldIn, MOVE_STATES, type MoveState } from './move-state.js';
 import type { StoredRecord } from './record-store.js';
 

@@ -8,7 +8,7 @@
  * either. None of them is due while callers are held back.
  */
 
-import type { MoveRow } from './journal-store.js';
+import type { MoveRow } from './move-row.js';
 import { isEndState, isHeldIn, type MoveRole } from './move-state.js';
 import { type MoveCommand, type MoveFacts, nextStep } from './next-step.js';
 import type { StoredRecord } from './record-store.js';

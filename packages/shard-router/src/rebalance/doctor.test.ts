@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PROVIDERS } from '../provider-names.js';
 import { type Examination, examineServers } from './doctor.js';
 import { judgeServer } from './inspect/judge-server.js';
-import { PROVIDERS, providerProfile } from './inspect/providers.js';
+import { providerProfile } from './inspect/providers.js';
 import type { ServerFacts } from './inspect/server-facts.js';
 import {
   keyspace,

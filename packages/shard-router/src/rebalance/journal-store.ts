@@ -11,61 +11,17 @@
 
 import { quoteInteger, quoteLiteral, ShardlineError } from '@shardline/core';
 import { routerErrors } from '../errors.js';
-import type { KeyspaceDefinition } from '../keyspace.js';
 import type { Queryable } from '../shard/queryable.js';
 import { fillSql } from '../sql-template.js';
-import { CATALOG_CHANNEL } from '../topology/catalog.js';
-import { advance, type JournalChange, type MoveJournal, takeOver } from './journal.js';
-import { isEndState, type MoveState, ownerIn } from './move-state.js';
+import { advance, type JournalChange, takeOver } from './journal.js';
+import { changeStatements, type JournalEvent, type MoveHolder } from './journal-statements.js';
+import { heldError, refusedError, supersededError } from './move-errors.js';
+import { type MoveNote, type MoveRequest, noteStatement, requestStatement } from './move-notes.js';
+import { type MoveRow, type RawMove, toMoveRow } from './move-row.js';
+import type { MoveState } from './move-state.js';
 import { BEGIN, inOneTrip, rollBack } from './one-trip.js';
-import holdSlotsSql from './sql/hold-slots.sql';
 import insertMoveSql from './sql/insert-move.sql';
 import loadMovesSql from './sql/load-moves.sql';
-import recordEventSql from './sql/record-event.sql';
-import releaseSlotsSql from './sql/release-slots.sql';
-import saveJournalSql from './sql/save-journal.sql';
-import switchSlotsSql from './sql/switch-slots.sql';
-import type { MoveProgress, MoveSteering } from './status.js';
-
-/** What operators may ask of a move beside steering it. */
-export type MoveWish = 'abort' | 'roll-back' | 'finish';
-
-/** A move as the catalog knows it. */
-export interface MoveRow {
-  readonly id: string;
-  readonly plan: string;
-  readonly position: number;
-  readonly keyspace: KeyspaceDefinition['name'];
-  readonly slots: readonly number[];
-  readonly journal: MoveJournal;
-  readonly holderName: string;
-  readonly leaseLeftMs: number;
-  /** Revision that routers must have acknowledged before what follows the newest hold, switch or release. */
-  readonly revision: number;
-  readonly isInTransit: boolean;
-  readonly steering: MoveSteering;
-  readonly wish: MoveWish | undefined;
-  readonly progress: MoveProgress | undefined;
-  readonly waitingFor: string | undefined;
-  readonly lastError: string | undefined;
-  readonly pauseMs: number | undefined;
-  readonly verifiedAtMs: number | undefined;
-  readonly rollbackUntilMs: number | undefined;
-  /** By the database's clock; negative once it is over. */
-  readonly rollbackLeftMs: number | undefined;
-  readonly startedAtMs: number;
-  readonly stateSinceMs: number;
-  /** Whether nothing of it is left on the shards. */
-  readonly isTidied: boolean;
-}
-
-/** Who runs moves. */
-export interface MoveHolder {
-  /** Unlike that of any other process. */
-  readonly token: string;
-  readonly name: string;
-  readonly leaseMs: number;
-}
 
 /** A pool of connections to the catalog. */
 export interface JournalPool extends Queryable {
@@ -157,7 +113,7 @@ export class JournalStore {
    */
   advance(row: MoveRow, to: MoveState, detail?: string): Promise<MoveRow> {
     const claim = { generation: row.journal.generation, holder: this.#holder.token };
-    return this.#change(row.id, 'state', detail, (known, generation, epoch) =>
+    return this.#change(row.id, { kind: 'state', detail }, (known, generation, epoch) =>
       advance(known.journal, claim, to, generation, epoch),
     );
   }
@@ -168,7 +124,7 @@ export class JournalStore {
    * @throws ShardlineError `MOVE_HELD` while another holder's lease runs.
    */
   takeOver(id: string): Promise<MoveRow> {
-    return this.#change(id, 'takeover', undefined, (known, generation) => {
+    return this.#change(id, { kind: 'takeover', detail: undefined }, (known, generation) => {
       if (known.leaseLeftMs > 0 && known.journal.holder !== this.#holder.token) {
         throw heldError(known);
       }
@@ -197,63 +153,15 @@ export class JournalStore {
   }
 
   /** Writes what is told of a move and decides nothing. Left out stays as it is; null is taken off. */
-  async note(
-    row: Pick<MoveRow, 'id'>,
-    facts: {
-      readonly progress?: MoveProgress;
-      readonly waitingFor?: string | null;
-      readonly lastError?: string | null;
-      readonly pauseMs?: number;
-      readonly isVerified?: boolean;
-      readonly rollbackMs?: number;
-    },
-  ): Promise<void> {
-    const sets: string[] = [];
-    const values: unknown[] = [row.id, this.#holder.token];
-    const set = (column: string, value: unknown, wrap = (place: string) => place) => {
-      values.push(value);
-      sets.push(`${column} = ${wrap(`$${values.length}`)}`);
-    };
-    if (facts.progress !== undefined) set('progress', JSON.stringify(facts.progress));
-    if (facts.waitingFor !== undefined) set('waiting_for', facts.waitingFor);
-    if (facts.lastError !== undefined) set('last_error', facts.lastError);
-    if (facts.pauseMs !== undefined) set('pause_ms', facts.pauseMs);
-    if (facts.isVerified !== undefined) sets.push('verified_at = clock_timestamp()');
-    if (facts.rollbackMs !== undefined) {
-      set(
-        'rollback_until',
-        facts.rollbackMs,
-        (place) => `clock_timestamp() + ${place}::float8 * interval '1 millisecond'`,
-      );
-    }
-    if (sets.length === 0) return;
-    await this.#pool.query(
-      `UPDATE shardline.move SET ${sets.join(', ')} WHERE id = $1 AND holder = $2`,
-      values,
-    );
+  async note(row: Pick<MoveRow, 'id'>, note: MoveNote): Promise<void> {
+    const statement = noteStatement(row.id, this.#holder.token, note);
+    if (statement !== undefined) await this.#pool.query(statement.text, statement.values);
   }
 
   /** Writes what an operator asks for; whoever runs the move reads it there. */
-  async ask(
-    id: string,
-    request: Partial<MoveSteering> & { readonly wish?: MoveWish | null },
-  ): Promise<MoveRow> {
-    const columns = {
-      isPaused: 'is_paused',
-      isCutOverHeld: 'is_cut_over_held',
-      bytesPerSecond: 'bytes_per_second',
-      wish: 'wish',
-    } as const;
-    const asked = (Object.keys(columns) as (keyof typeof columns)[]).filter(
-      (key) => key in request,
-    );
-    if (asked.length > 0) {
-      const sets = asked.map((key, at) => `${columns[key]} = $${at + 2}`);
-      await this.#pool.query(`UPDATE shardline.move SET ${sets.join(', ')} WHERE id = $1`, [
-        id,
-        ...asked.map((key) => request[key] ?? null),
-      ]);
-    }
+  async ask(id: string, request: MoveRequest): Promise<MoveRow> {
+    const statement = requestStatement(id, request);
+    if (statement !== undefined) await this.#pool.query(statement.text, statement.values);
     return this.load(id);
   }
 
@@ -294,13 +202,12 @@ export class JournalStore {
 
   #change(
     id: string,
-    kind: string,
-    detail: string | undefined,
+    event: JournalEvent,
     decide: (known: MoveRow, generation: number, epoch: number) => JournalChange,
   ): Promise<MoveRow> {
     return this.#pool.withConnection(async (client) => {
       try {
-        return await this.#changeOn(client, id, kind, detail, decide);
+        return await this.#changeOn(client, id, event, decide);
       } catch (error) {
         await rollBack(client);
         throw error;
@@ -311,8 +218,7 @@ export class JournalStore {
   async #changeOn(
     client: Queryable,
     id: string,
-    kind: string,
-    detail: string | undefined,
+    event: JournalEvent,
     decide: (known: MoveRow, generation: number, epoch: number) => JournalChange,
   ): Promise<MoveRow> {
     const condition = `m.id = ${quoteLiteral(id)}`;
@@ -332,119 +238,14 @@ export class JournalStore {
     const change = decide(known, generation, epoch + 1);
     if (change.outcome === 'refused') throw refusedError(known, change.reason);
     const saved = await inOneTrip<RawMove>(client, [
-      ...this.#statements(known, change, kind, detail),
+      ...changeStatements(known, change, this.#holder, event),
       fillSql(loadMovesSql, { condition, order: 'm.id' }),
       'COMMIT',
     ]);
     return toMoveRow(onlyRow(saved.at(-2)));
   }
-
-  #statements(
-    known: MoveRow,
-    { journal, catalog }: JournalChange & { outcome: 'changed' },
-    kind: string,
-    detail: string | undefined,
-  ): string[] {
-    const holderName = journal.holder === this.#holder.token ? this.#holder.name : known.holderName;
-    const id = quoteLiteral(known.id);
-    const values = {
-      id,
-      kind: quoteLiteral(kind),
-      state: quoteLiteral(journal.state),
-      generation: quoteInteger(journal.generation),
-      holder: quoteLiteral(journal.holder),
-      holder_name: quoteLiteral(holderName),
-      epoch: quoteInteger(journal.epoch),
-      lease_ms: quoteInteger(Math.round(this.#holder.leaseMs)),
-      detail: detail === undefined ? 'NULL' : quoteLiteral(detail),
-    };
-    const statements = [fillSql(saveJournalSql, values), fillSql(recordEventSql, values)];
-    if (catalog === undefined) return statements;
-    if (catalog === 'hold') statements.push(fillSql(holdSlotsSql, { id }));
-    if (catalog === 'release') statements.push(fillSql(releaseSlotsSql, { id }));
-    if (catalog === 'switch') {
-      const owner = quoteLiteral(journal[ownerIn(journal.state)]);
-      statements.push(fillSql(switchSlotsSql, { id, owner }));
-    }
-    statements.push(`SELECT pg_catalog.pg_notify(${quoteLiteral(CATALOG_CHANNEL)}, '')`);
-    return statements;
-  }
-}
-
-interface RawMove {
-  readonly [column: string]: unknown;
 }
 
 function onlyRow<Row>(answer: { readonly rows: readonly object[] } | undefined): Row {
   return (answer as { readonly rows: readonly object[] }).rows[0] as Row;
-}
-
-function toMoveRow(raw: RawMove): MoveRow {
-  const optional = <T>(value: unknown) => (value === null ? undefined : (value as T));
-  return {
-    id: raw['id'] as string,
-    plan: raw['plan'] as string,
-    position: raw['position'] as number,
-    keyspace: raw['keyspace'] as string,
-    slots: raw['slots'] as number[],
-    journal: {
-      source: raw['source'] as string,
-      destination: raw['destination'] as string,
-      state: raw['state'] as MoveState,
-      generation: raw['generation'] as number,
-      holder: raw['holder'] as string,
-      epoch: raw['epoch'] as number,
-    },
-    holderName: raw['holderName'] as string,
-    leaseLeftMs: raw['leaseLeftMs'] as number,
-    revision: raw['revision'] as number,
-    isInTransit: raw['isInTransit'] as boolean,
-    steering: {
-      isPaused: raw['isPaused'] as boolean,
-      isCutOverHeld: raw['isCutOverHeld'] as boolean,
-      bytesPerSecond: optional<number>(raw['bytesPerSecond']),
-    },
-    wish: optional<MoveWish>(raw['wish']),
-    progress: optional<MoveProgress>(raw['progress']),
-    waitingFor: optional<string>(raw['waitingFor']),
-    lastError: optional<string>(raw['lastError']),
-    pauseMs: optional<number>(raw['pauseMs']),
-    verifiedAtMs: optional<number>(raw['verifiedAtMs']),
-    rollbackUntilMs: optional<number>(raw['rollbackUntilMs']),
-    rollbackLeftMs: optional<number>(raw['rollbackLeftMs']),
-    startedAtMs: raw['startedAtMs'] as number,
-    stateSinceMs: raw['stateSinceMs'] as number,
-    isTidied: raw['isTidied'] as boolean,
-  };
-}
-
-function refusedError(
-  row: MoveRow,
-  reason: (JournalChange & { outcome: 'refused' })['reason'],
-): ShardlineError {
-  if (reason === 'not-allowed' || isEndState(row.journal.state)) {
-    return new ShardlineError(
-      routerErrors.MOVE_STATE,
-      `Move '${row.id}' is ${row.journal.state}, from which that does not follow.`,
-      { details: { move: row.id, state: row.journal.state } },
-    );
-  }
-  return supersededError(row.id);
-}
-
-/** The error of a mover that finds that another one has gone on. */
-export function supersededError(move: string): ShardlineError {
-  return new ShardlineError(
-    routerErrors.MOVE_SUPERSEDED,
-    `Another process has taken move '${move}' over, or has taken it further.`,
-    { details: { move } },
-  );
-}
-
-function heldError(row: MoveRow): ShardlineError {
-  return new ShardlineError(
-    routerErrors.MOVE_HELD,
-    `Move '${row.id}' is run by ${row.holderName}, whose lease runs for another ${Math.ceil(row.leaseLeftMs / 1000)} s.`,
-    { details: { move: row.id, holder: row.holderName, leaseLeftMs: row.leaseLeftMs } },
-  );
 }

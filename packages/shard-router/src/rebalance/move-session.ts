@@ -12,7 +12,7 @@
 import { sleep } from '@shardline/core';
 import { murmur3x86 } from '../hash/murmur3.js';
 import type { QueryAnswer, Queryable } from '../shard/queryable.js';
-import { supersededError } from './journal-store.js';
+import { supersededError } from './move-errors.js';
 import { BEGIN, rollBack } from './one-trip.js';
 import type { LinkConnection, ShardLink } from './shard-link.js';
 import lockHoldersSql from './sql/lock-holders.sql';

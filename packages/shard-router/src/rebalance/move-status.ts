@@ -1,6 +1,6 @@
 /** A row of the journal as `status` shows it (pure). */
 
-import type { MoveRow } from './journal-store.js';
+import type { MoveRow } from './move-row.js';
 import { mayAbort, mayFollow } from './move-state.js';
 import type { MoveProgress, MoveStatus } from './status.js';
 

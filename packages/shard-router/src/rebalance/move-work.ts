@@ -2,8 +2,8 @@
  * A move as it is being worked at: what is moved, the sessions on both shards, how careful to be.
  */
 
-import type { MoveRow } from './journal-store.js';
 import type { MoveContext } from './move-context.js';
+import type { MoveRow } from './move-row.js';
 import type { MoveSession } from './move-session.js';
 import type { MoveRole } from './move-state.js';
 import type { FilledMoveLimits } from './rebalancer-options.js';

@@ -114,7 +114,12 @@ export interface Rebalancer extends AsyncDisposable {
   steer(move: string, steering: Partial<MoveSteering>): Promise<MoveStatus>;
   /** Gives a move up before its switch; nothing of it is left. */
   abort(move: string, options?: WorkOptions): Promise<MoveStatus>;
-  /** Brings the slots back after the switch, with everything written since. */
+  /**
+   * Brings the slots back after the switch, with everything written since.
+   *
+   * @throws ShardlineError `MOVE_STATE` where no switch can be undone; `MOVE_ROLLBACK_LOST` if the slot that carries back
+   * what was written since is gone: then nothing happens, and the move can only be finished.
+   */
   rollback(move: string, options?: WorkOptions): Promise<MoveStatus>;
   /** Ends the rollback window now and cleans the source. */
   finish(move: string, options?: WorkOptions): Promise<MoveStatus>;

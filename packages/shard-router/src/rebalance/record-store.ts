@@ -10,7 +10,7 @@ import { quoteInteger, quoteLiteral, ShardlineError } from '@shardline/core';
 import { routerErrors } from '../errors.js';
 import type { Queryable } from '../shard/queryable.js';
 import { fillSql } from '../sql-template.js';
-import { supersededError } from './journal-store.js';
+import { supersededError } from './move-errors.js';
 import { BEGIN, inOneTrip, rollBack } from './one-trip.js';
 import { applyEffect, type ShardEffect, type ShardRecord } from './shard-record.js';
 import closeRecordSql from './sql/close-record.sql';

@@ -1,10 +1,7 @@
-import { checkInventory, type Inventory } from '@shardline/testkit/check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { Router } from '../router.js';
 import { isHeldIn, MOVE_STATES, type MoveState, mayAbort } from './move-state.js';
 import { openRebalancer } from './open-rebalancer.js';
-import { populate, startTraffic, type Traffic } from './testing-traffic.js';
-import { startWorld, type TestingWorld } from './testing-world.js';
+import { type BusyWorld, startBusyWorld } from './testing-traffic.js';
 
 // Whole moves with traffic: seconds on an idle machine, minutes on one that others use too.
 vi.setConfig({ testTimeout: 300_000 });
@@ -38,27 +35,15 @@ const GIVEN_UP = ['aborting', 'aborted', 'withdrawing'] as const satisfies reado
 
 class Died extends Error {}
 
-let world: TestingWorld;
-let router: Router;
-let traffic: Traffic;
-let before: Inventory;
-
+let busy: BusyWorld;
 beforeAll(async () => {
-  world = await startWorld({ name: 'resume', shards: ['a', 'b'], owning: ['a', 'b'] });
-  router = await world.router();
-  await populate(router);
-  before = await world.inventory();
-  traffic = startTraffic(world, router);
+  busy = await startBusyWorld('resume');
 });
-afterAll(async () => {
-  await traffic?.stop();
-  await router?.close();
-  await world?.stop();
-});
+afterAll(() => busy?.stop());
 
 const open = (failAt?: string) =>
   openRebalancer(
-    world.rebalancerOptions({ rollbackWindow: '1h' }),
+    busy.world.rebalancerOptions({ rollbackWindow: '1h' }),
     failAt === undefined
       ? {}
       : {
@@ -70,8 +55,8 @@ const open = (failAt?: string) =>
 
 /** Slots 0 to 3 go to whichever shard does not have them. */
 async function nextPlan(rebalancer: Awaited<ReturnType<typeof open>>) {
-  await router.refresh();
-  const owner = router.topology.keyspace('users').ownerOf(0);
+  await busy.router.refresh();
+  const owner = busy.router.topology.keyspace('users').ownerOf(0);
   const destination = owner === 'a' ? 'b' : 'a';
   const change = {
     kind: 'move-slots',
@@ -95,11 +80,6 @@ async function dieAt(point: string, then?: 'rollback' | 'abort'): Promise<string
   return (await rebalancer.move('last'))?.id as string;
 }
 
-async function nothingIsLeft(): Promise<void> {
-  await traffic.judge();
-  expect(checkInventory(before, await world.inventory()).violations).toEqual([]);
-}
-
 test('every state is met by one of these tests', () => {
   const met = new Set<string>([
     ...FORWARD,
@@ -121,7 +101,7 @@ describe.each(FORWARD.flatMap((state) => [`before ${state}`, `after ${state}`]))
       const state = (await other.move(id))?.state;
       if (state !== 'done') await other.finish(id);
       expect(await other.move(id)).toMatchObject({ state: 'done' });
-      await nothingIsLeft();
+      await busy.judge();
     });
   },
 );
@@ -131,12 +111,12 @@ describe.each(FORWARD.filter((state) => mayAbort(state)))('a move that died in %
     const id = await dieAt(`after ${state}`);
     await using other = await open();
     expect(await other.abort(id)).toMatchObject({ state: 'aborted' });
-    const history = await world.catalog.query<{ state: string }>(
+    const history = await busy.world.catalog.query<{ state: string }>(
       "SELECT state FROM shardline.move_event WHERE move = $1 AND kind = 'state' ORDER BY id",
       [id],
     );
     expect(history.rows.some((row) => row.state === 'withdrawing')).toBe(isHeldIn(state));
-    await nothingIsLeft();
+    await busy.judge();
   });
 });
 
@@ -148,7 +128,7 @@ describe.each(BACKWARD.flatMap((state) => [`before ${state}`, `after ${state}`])
       await using other = await open();
       await other.resume();
       expect(await other.move(id)).toMatchObject({ state: 'rolled_back' });
-      await nothingIsLeft();
+      await busy.judge();
     });
   },
 );

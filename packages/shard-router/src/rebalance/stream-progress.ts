@@ -1,8 +1,8 @@
 /** How far a stream is: copied, caught up, settled. Asked of the servers, never remembered. */
 
-import { ShardlineError, sleep } from '@shardline/core';
-import { routerErrors } from '../errors.js';
+import { sleep } from '@shardline/core';
 import { type CopyState, copyProgress, type TableEstimate } from './copy-progress.js';
+import { streamLostError } from './move-errors.js';
 import type { MoveWork } from './move-work.js';
 import copyProgressSql from './sql/copy-progress.sql';
 import tableEstimatesSql from './sql/table-estimates.sql';
@@ -53,7 +53,7 @@ export async function settleStream(work: MoveWork): Promise<void> {
     );
     if (rowCount === 1) return;
     if (polls % POLLS_PER_LOOK === 0 && !(await isSlotAlive(work.source, name)))
-      throw lostError(id);
+      throw streamLostError(id);
     await work.checkpoint();
     await sleep(SETTLE_POLL_MS, { doing: 'Waiting for the stream' });
   }
@@ -105,12 +105,4 @@ async function copyState(work: MoveWork): Promise<CopyState> {
     streamName(work.row.id, 'destination'),
   ]);
   return rows[0] ?? NOTHING_YET;
-}
-
-function lostError(move: string): ShardlineError {
-  return new ShardlineError(
-    routerErrors.MOVE_STREAM_LOST,
-    `The replication slot that feeds move '${move}' is gone; its rows are copied afresh.`,
-    { details: { move } },
-  );
 }

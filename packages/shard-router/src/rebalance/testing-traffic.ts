@@ -1,8 +1,10 @@
 /** Writers and readers that go on while a test moves slots, and what they know to be true. */
 
+import type { PostgresSettings } from '@shardline/testkit';
+import { checkInventory, type Inventory } from '@shardline/testkit/check';
 import { expect } from 'vitest';
 import type { Router } from '../router.js';
-import type { TestingWorld } from './testing-world.js';
+import { startWorld, type TestingWorld } from './testing-world.js';
 
 /** Rows of the fixed population. */
 export const PEOPLE = 400;
@@ -15,6 +17,44 @@ export interface Traffic {
   /** Compares what is on the shards with what was acknowledged. Writing pauses meanwhile. */
   judge(): Promise<void>;
   stop(): Promise<void>;
+}
+
+/** Two shards that both own slots, with people and traffic, for one file of tests. */
+export interface BusyWorld {
+  readonly world: TestingWorld;
+  readonly router: Router;
+  readonly traffic: Traffic;
+  /** What stood on the servers before the first move. */
+  readonly before: Inventory;
+  /** Judges the rows, and that no move has left anything. */
+  judge(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startBusyWorld(
+  name: string,
+  settings: PostgresSettings = {},
+): Promise<BusyWorld> {
+  const world = await startWorld({ name, shards: ['a', 'b'], owning: ['a', 'b'], settings });
+  const router = await world.router();
+  await populate(router);
+  const before = await world.inventory();
+  const traffic = startTraffic(world, router);
+  return {
+    world,
+    router,
+    traffic,
+    before,
+    judge: async () => {
+      await traffic.judge();
+      expect(checkInventory(before, await world.inventory()).violations).toEqual([]);
+    },
+    stop: async () => {
+      await traffic.stop();
+      await router.close();
+      await world.stop();
+    },
+  };
 }
 
 /** The mover shares the machine with the traffic, and is what is being tested. */

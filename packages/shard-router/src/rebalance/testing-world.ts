@@ -1,6 +1,6 @@
 /** A catalog, shards with tables under guard, and a rebalancer, for the tests of whole moves. */
 
-import { type PostgresServer, startPostgres } from '@shardline/testkit';
+import { type PostgresServer, type PostgresSettings, startPostgres } from '@shardline/testkit';
 import type { Inventory } from '@shardline/testkit/check';
 import { bootstrap } from '../bootstrap.js';
 import { createRouter } from '../create-router.js';
@@ -37,6 +37,8 @@ export async function startWorld(options: {
   readonly version?: number;
   readonly shards: readonly string[];
   readonly owning: readonly string[];
+  /** Of the shards' servers, over the kit's. */
+  readonly settings?: PostgresSettings;
 }): Promise<TestingWorld> {
   const { name, shards, owning } = options;
   const start = (role: string) =>
@@ -44,6 +46,7 @@ export async function startWorld(options: {
       name: `${name}-${role}`,
       // Moves must show the password of their own role.
       authentication: 'scram-sha-256',
+      settings: options.settings ?? {},
       ...(options.version === undefined ? {} : { version: options.version }),
     });
   const [catalog, ...started] = (await Promise.all(

@@ -39,13 +39,22 @@ describe('when a move steps back', () => {
     for (const measures of [
       { ...quiet, slotBytes: 1_000_001 },
       { ...quiet, slotBytesLeft: 100 },
-      { ...quiet, isSlotLost: true },
     ]) {
       const decision = decideThrottle(measures, limits);
       expect(decision).toMatchObject({ isHeldBack: true, mustGiveUp: true });
       expect(decision.cause).toBeDefined();
     }
     expect(decideThrottle({ ...quiet, slotBytesLeft: 200 }, limits).mustGiveUp).toBe(false);
+  });
+
+  test('a slot that is lost already is no reason to give up: the copy begins anew', () => {
+    for (const wasHeldBack of [true, false]) {
+      const lost = { ...quiet, slotBytes: 1_000_001, isSlotLost: true, wasHeldBack };
+      expect(decideThrottle(lost, limits)).toMatchObject({
+        isHeldBack: wasHeldBack,
+        mustGiveUp: false,
+      });
+    }
   });
 
   test('a rate that was asked for is kept and handed on', () => {

@@ -52,12 +52,17 @@ export interface ThrottleDecision {
 const RESUME_AT = 0.5;
 /** A slot with less than this share of its room left will be lost before anybody has read the warning. */
 const ROOM_LEFT = 0.1;
+const LOST = 'The server has thrown the replication slot away; the copy begins anew.';
 
 /** Decides (pure). */
 export function decideThrottle(
   measures: ThrottleMeasures,
   limits: ThrottleLimits,
 ): ThrottleDecision {
+  // Too late to give up in time: the move finds that out by itself, and copies afresh.
+  if (measures.isSlotLost) {
+    return { isHeldBack: measures.wasHeldBack === true, mustGiveUp: false, cause: LOST };
+  }
   const hopeless = whyHopeless(measures, limits);
   if (hopeless !== undefined) return { isHeldBack: true, mustGiveUp: true, cause: hopeless };
   const cause = whyHeldBack(measures, limits);
@@ -71,7 +76,6 @@ export function decideThrottle(
 
 function whyHopeless(measures: ThrottleMeasures, limits: ThrottleLimits): string | undefined {
   const { slotBytes, slotBytesLeft } = measures;
-  if (measures.isSlotLost) return 'The server has thrown the replication slot away.';
   if (slotBytes > limits.slotBytes) {
     return `The replication slot holds back ${slotBytes} bytes of WAL; ${limits.slotBytes} are allowed.`;
   }

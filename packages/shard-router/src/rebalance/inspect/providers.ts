@@ -6,19 +6,7 @@
  */
 
 import { quoteIdentifier, quoteLiteral } from '@shardline/core';
-
-/** Whose servers the shards are. */
-export const PROVIDERS = [
-  'self-hosted',
-  'rds',
-  'aurora',
-  'cloudsql',
-  'azure',
-  'neon',
-  'supabase',
-] as const;
-
-export type ProviderName = (typeof PROVIDERS)[number];
+import { PROVIDERS, type Provider } from '../../provider-names.js';
 
 /** What to do about something, as a finding says it. */
 export interface Cure {
@@ -28,7 +16,7 @@ export interface Cure {
 
 /** One provider's ways. */
 export interface ProviderProfile {
-  readonly name: ProviderName;
+  readonly name: Provider;
   /** How a setting that needs a restart is changed. */
   setting(name: string, value: string): Cure;
   /** How a role gets the attribute REPLICATION. */
@@ -83,7 +71,7 @@ function awsParameter(group: string): (name: string, value: string) => Cure {
   };
 }
 
-const PROFILES: Readonly<Record<ProviderName, ProviderProfile>> = {
+const PROFILES: Readonly<Record<Provider, ProviderProfile>> = {
   'self-hosted': {
     name: 'self-hosted',
     setting: (name, value) => ({
@@ -246,9 +234,7 @@ function awsProxyFault(host: string): string | undefined {
 
 /** The ways of a provider; undefined for a name that is none. */
 export function providerProfile(name: string): ProviderProfile | undefined {
-  return (PROVIDERS as readonly string[]).includes(name)
-    ? PROFILES[name as ProviderName]
-    : undefined;
+  return (PROVIDERS as readonly string[]).includes(name) ? PROFILES[name as Provider] : undefined;
 }
 
 export const selfHosted = PROFILES['self-hosted'];

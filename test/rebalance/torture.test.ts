@@ -17,7 +17,6 @@ const KILLABLE = [
   'copying',
   'catching_up',
   'fencing',
-  'draining',
   'drained',
   'committed',
   'reversing',

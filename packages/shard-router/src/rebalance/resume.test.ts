@@ -19,7 +19,6 @@ const FORWARD = [
   'copying',
   'catching_up',
   'fencing',
-  'draining',
   'drained',
   'committed',
   'reversing',
@@ -28,7 +27,6 @@ const FORWARD = [
 ] as const satisfies readonly MoveState[];
 const BACKWARD = [
   'rollback_fencing',
-  'rollback_draining',
   'rollback_drained',
   'rollback_committed',
   'rollback_cleaning',

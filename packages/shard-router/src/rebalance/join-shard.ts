@@ -12,6 +12,7 @@
 import { sleep, withDeadline } from '@shardline/core';
 import { installShard } from '../shard/install.js';
 import { newestRevision, unacknowledgedRouters } from '../topology/catalog.js';
+import { migrateShard } from '../topology/ownership.js';
 import type { Topology } from '../topology/topology.js';
 import { copySchema } from './copy-schema.js';
 import lockDdlSql from './lock-ddl.sql';
@@ -51,6 +52,7 @@ export async function refuseOlderRouters(servers: RebalancerServers): Promise<vo
     const link = servers.shards.get(name);
     if (link === undefined) continue;
     await link.withConnection(async (client) => {
+      await migrateShard(client);
       await client.query('BEGIN ISOLATION LEVEL READ COMMITTED');
       await client.query(lockDdlSql);
       await client.query(noteEpochSql, [epoch]);

@@ -17,6 +17,7 @@ import type { CallOptions, RouterCore } from '../router-core.js';
 import { Semaphore } from '../scatter/semaphore.js';
 import { installGuards } from '../shard/install.js';
 import type { Shard } from '../shard/shard.js';
+import type { Topology } from '../topology/topology.js';
 import { isEpochKnown, newsOfTopology, outdated } from './joined-shards.js';
 import referenceEpochSql from './reference-epoch.sql';
 import shareDdlSql from './share-ddl.sql';
@@ -87,18 +88,19 @@ async function awaitTopology(core: RouterCore, options: EverywhereOptions): Prom
   for (;;) {
     const known = core.topology;
     const isKnown = await Promise.all(
-      core.members().map(async (shard) => {
-        await shard.ensureChecked();
-        const { rows } = await shard.pool.query<{ epoch: string }>({
-          text: referenceEpochSql,
-          target: 'primary',
-        } as pg.QueryConfig);
-        return isEpochKnown(rows, known);
-      }),
+      // One that does not answer says so again when the statement is to run there.
+      core.members().map((shard) => isKnownOn(shard, known).catch(() => true)),
     );
     if (isKnown.every(Boolean)) return;
     await newsOfTopology(core, known, { signal: options.signal, untilMs });
   }
+}
+
+async function isKnownOn(shard: Shard, topology: Topology): Promise<boolean> {
+  await shard.ensureChecked();
+  const statement = { text: referenceEpochSql, target: 'primary' } as pg.QueryConfig;
+  const { rows } = await shard.pool.query<{ epoch: string }>(statement);
+  return isEpochKnown(rows, topology);
 }
 
 async function runOn(

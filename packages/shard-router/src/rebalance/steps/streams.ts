@@ -137,7 +137,7 @@ async function wake(work: MoveWork, on: MoveRole, effect: CreateInbound): Promis
   const { session } = work[on];
   const { id, journal } = work.row;
   const name = streamName(id, on);
-  if (!mayStreamsOverlap(work)) await skipToNow(work[otherRole(on)], name);
+  if (!effect.copies && !mayStreamsOverlap(work)) await skipToNow(work[otherRole(on)], name);
   return runEffect(session, id, effect, journal.generation, () => [
     enableSubscription(name),
     idle(id, false),

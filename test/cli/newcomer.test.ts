@@ -338,7 +338,7 @@ describe('Ctrl-C', () => {
     const end = await inTheWay('users-1', 'UPDATE users SET note = note');
     const resuming = start('resume');
     await server('catalog').query('UPDATE shardline.move SET is_cut_over_held = false');
-    await reaches(resuming, 'fencing', 'draining');
+    await reaches(resuming, 'fencing');
     resuming.process.kill('SIGINT');
     expectStopped(await resuming.ended);
     await nobodyWaits();
@@ -348,7 +348,7 @@ describe('Ctrl-C', () => {
   test('twice while services are held back leaves at once, and whoever comes next lets them go', async () => {
     const end = await inTheWay('users-1', 'UPDATE users SET note = note');
     const resuming = start('resume');
-    await reaches(resuming, 'fencing', 'draining');
+    await reaches(resuming, 'fencing');
     resuming.process.kill('SIGINT');
     await waitUntil(() => resuming.errors().includes('Ctrl-C again'), { what: 'the answer' });
     resuming.process.kill('SIGINT');

@@ -19,8 +19,8 @@ vi.setConfig({ testTimeout: 300_000 });
 /** The changes of state that a way meets, in order. A state that is added to the machine must be added here. */
 const WAYS = {
   forward:
-    'preflight prepared copying catching_up fencing draining drained committed reversing cleaning done',
-  back: 'rollback_fencing rollback_draining rollback_drained rollback_committed rollback_cleaning rolled_back',
+    'preflight prepared copying catching_up fencing drained committed reversing cleaning done',
+  back: 'rollback_fencing rollback_drained rollback_committed rollback_cleaning rolled_back',
 } as const;
 /** States that only a move is in which was given up; their cells are the aborts below and in the package's own tests. */
 const GIVEN_UP = 'planned withdrawing aborting aborted rollback_withdrawing';

@@ -16,7 +16,6 @@ export const STATES = [
   'copying',
   'catching_up',
   'fencing',
-  'draining',
   'drained',
   'committed',
   'reversing',

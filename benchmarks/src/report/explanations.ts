@@ -22,9 +22,10 @@ export const explanations: Partial<Record<TargetId, string>> = {
     'taken out by hand p99 is 17 to 19 ms on a quiet machine, where most answers take 12: what lies above that is noise of the machine, which ' +
     'the 100 ms of round robin do not show.',
   'rebalance/pause':
-    'Timed step by step, the parts between hold and release are the fence, the barrier, giving up and opening (5 to 8 ms each), the ' +
-    'drop of the subscription (18 ms), the reverse stream (13 ms) and four commits of the journal (5 to 18 ms each). Whether the ' +
-    'drop may wait for the release, and which commits may be one, is for the model to say.',
+    'Timed step by step on a machine that others used too, about half of the time between hold and release is spent on three ' +
+    'waits: for routers to acknowledge the hold, for writers whose locks the fence has to wait for, and for the barrier to come ' +
+    'through the stream. The rest is four commits of the journal and of the records of both shards, one after the other, as the ' +
+    'protocol wants them; nothing is made or dropped any more while callers wait.',
   'route/text':
     'Ours costs less than the bare hash call, which alone is a thirteenth to a seventeenth of a lookup in hashring on this machine: forty ' +
     'times hashring would be less than half of the hash itself.',

@@ -53,6 +53,7 @@ const limitsSchema = v.strictObject({
   terminateAfter: v.optional(durationOption({ min: '0s', max: '1d' })),
   pauseTimeout: v.optional(durationOption({ min: '10ms', max: '5m' })),
   switchLagBytes: v.optional(integerOption(0)),
+  routersTimeout: v.optional(durationOption({ min: '1ms', max: '1d' })),
   rollbackWindow: v.optional(durationOption({ min: '0s', max: '30d' })),
   replicaLag: v.optional(durationOption({ min: '1ms', max: '1d' })),
   slotBytes: v.optional(integerOption(1)),

@@ -167,6 +167,7 @@ const DURATIONS = [
   'lockTimeout',
   'terminateAfter',
   'pauseTimeout',
+  'routersTimeout',
   'rollbackWindow',
   'replicaLag',
 ] as const satisfies readonly (keyof MoveLimits)[];

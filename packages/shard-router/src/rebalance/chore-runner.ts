@@ -7,6 +7,7 @@
 
 import { replaceGuardFunction } from '../topology/ownership.js';
 import type { Chore } from './decide-action.js';
+import { buildIndexes } from './deferred-indexes.js';
 import { blockedError, differsError } from './move-errors.js';
 import type { MoveNote } from './move-notes.js';
 import type { MoveRow } from './move-row.js';
@@ -15,10 +16,12 @@ import type { MoverOptions } from './mover-options.js';
 import { preflightMove } from './preflight.js';
 import type { RecordReader } from './record-reader.js';
 import { closeRecord, openRecord, type StoredRecord } from './record-store.js';
+import { rehearse } from './rehearsal.js';
 import { advanceSequences } from './sequences.js';
 import { prepareReverse, takeOff } from './steps/streams.js';
-import { closeOutbound } from './stream.js';
+import { closeOutbound, prolongRoles } from './stream.js';
 import { settleStream } from './stream-progress.js';
+import { PROLONG_MS } from './stream-role.js';
 import { setTransit, writeTransit } from './transit.js';
 import { verifyMove } from './verify-rows.js';
 
@@ -42,6 +45,8 @@ export class ChoreRunner {
   readonly #move: ChoreSurroundings;
   #isPreflighted = false;
   #isVerified = false;
+  #hasRehearsed = false;
+  #prolongedAtMs = Number.NEGATIVE_INFINITY;
   #sequencesAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: MoverOptions, move: ChoreSurroundings) {
@@ -59,6 +64,19 @@ export class ChoreRunner {
 
   get hasAdvancedSequences(): boolean {
     return this.#options.clock.monotonicMs() - this.#sequencesAtMs < SEQUENCES_MS;
+  }
+
+  get hasProlongedRoles(): boolean {
+    return this.#options.clock.monotonicMs() - this.#prolongedAtMs < PROLONG_MS;
+  }
+
+  get hasRehearsed(): boolean {
+    return this.#hasRehearsed;
+  }
+
+  /** The sessions are to be others, which know nothing yet. */
+  forgetRehearsal(): void {
+    this.#hasRehearsed = false;
   }
 
   /** What was compared was another copy than the one that is made now. */
@@ -84,14 +102,22 @@ export class ChoreRunner {
         if (source?.hasIdleInbound) await takeOff(await this.#move.work(), 'source', source);
         return prepareReverse(await this.#move.work());
       }
-      case 'drop-reverse':
-        return takeOff(
-          await this.#move.work(),
-          'source',
-          this.#move.records.known.source as StoredRecord,
-        );
+      case 'drop-idle': {
+        const known = this.#move.records.known[chore.on] as StoredRecord;
+        return takeOff(await this.#move.work(), chore.on, known);
+      }
       case 'advance-sequences':
         return this.#advanceSequences();
+      case 'prolong-roles':
+        await prolongRoles(await this.#move.work());
+        this.#prolongedAtMs = this.#options.clock.monotonicMs();
+        return;
+      case 'build-indexes':
+        return buildIndexes(await this.#move.work());
+      case 'rehearse':
+        await rehearse(this.#options.store, await this.#move.work());
+        this.#hasRehearsed = true;
+        return;
       case 'verify':
         return this.#verify();
       case 'close-outbound':

@@ -13,6 +13,7 @@ const record: StoredRecord = {
   hasInbound: false,
   hasOutbound: false,
   hasIdleInbound: false,
+  hasDeferredIndexes: false,
   hasForeignRows: false,
   barrierWritten: 0,
   barrierSeen: 0,
@@ -29,7 +30,9 @@ const facts: ActionFacts = {
   isCaughtUp: true,
   isPreflighted: true,
   isReverseReady: true,
+  hasProlongedRoles: true,
   hasAdvancedSequences: true,
+  hasRehearsed: true,
   isVerified: true,
   isSwitchHeld: false,
   wish: undefined,
@@ -75,6 +78,7 @@ describe('decideAction', () => {
       [{ isVerified: false }, { kind: 'verify' }],
       [{ isReverseReady: false }, { kind: 'prepare-reverse' }],
       [{ isSwitchHeld: true }, { kind: 'wait', for: 'release' }],
+      [{ hasRehearsed: false }, { kind: 'rehearse' }],
       [{ hasAdvancedSequences: false }, { kind: 'advance-sequences' }],
       [{}, { kind: 'advance', to: 'fencing' }],
     ] as const;
@@ -84,6 +88,41 @@ describe('decideAction', () => {
         inOrder[at]?.[1],
       );
     });
+  });
+
+  test('makes the indexes again that the copy did without, before it goes on and before it ends', () => {
+    const without = { ...facts, destination: { ...destination, hasDeferredIndexes: true } };
+    const build = { kind: 'build-indexes' };
+    expect(decideAction(row('copying'), without)).toEqual(build);
+    expect(decideAction(row('catching_up'), without)).toEqual(build);
+    const ended = { ...record, hasForeignRows: false };
+    const givenUp = {
+      ...without,
+      source: ended,
+      destination: { ...ended, hasDeferredIndexes: true },
+    };
+    expect(decideAction(row('aborting'), givenUp)).toEqual(build);
+    expect(decideAction(row('copying'), { ...without, isCopied: false })).toMatchObject({
+      kind: 'wait',
+    });
+  });
+
+  test('takes off what a switch has left idle, before rows are cleaned and before it goes back', () => {
+    const idle = { ...destination, hasInbound: false, hasIdleInbound: true };
+    for (const wish of [undefined, 'finish', 'roll-back'] as const) {
+      expect(decideAction(row('reversing'), { ...facts, destination: idle, wish })).toEqual({
+        kind: 'drop-idle',
+        on: 'destination',
+      });
+    }
+  });
+
+  test('prolongs the roles of the streams while nobody waits', () => {
+    const short = { ...facts, hasProlongedRoles: false };
+    for (const state of ['copying', 'catching_up', 'reversing'] as const) {
+      expect(decideAction(row(state), short)).toEqual({ kind: 'prolong-roles' });
+    }
+    expect(decideAction(row('fencing'), short).kind).not.toBe('prolong-roles');
   });
 
   test('advances sequences on the way back too', () => {

@@ -9,7 +9,7 @@
  */
 
 import type { MoveRow } from './move-row.js';
-import { isEndState, isHeldIn, type MoveRole } from './move-state.js';
+import { isEndState, isHeldIn, type MoveRole, type MoveState } from './move-state.js';
 import { type MoveCommand, type MoveFacts, nextStep } from './next-step.js';
 import type { StoredRecord } from './record-store.js';
 
@@ -22,9 +22,14 @@ export type Chore =
   /** Brings a shard's standing record to what the topology says of the transit. */
   | { readonly kind: 'write-transit'; readonly on: MoveRole }
   | { readonly kind: 'prepare-reverse' }
-  /** Takes a reverse stream off that was made ready and will not be needed. */
-  | { readonly kind: 'drop-reverse' }
+  /** Takes a stream off that stands and does not run: one made ready and not needed, or one that has done its work. */
+  | { readonly kind: 'drop-idle'; readonly on: MoveRole }
   | { readonly kind: 'advance-sequences' }
+  /** Does what is done while callers wait once before, and takes it back. */
+  | { readonly kind: 'rehearse' }
+  /** Makes the indexes that the copy did without. */
+  | { readonly kind: 'build-indexes' }
+  | { readonly kind: 'prolong-roles' }
   | { readonly kind: 'verify' }
   /** Takes off what fed a shard, on the other one. */
   | { readonly kind: 'close-outbound'; readonly into: MoveRole }
@@ -40,7 +45,10 @@ export interface ActionFacts extends Omit<MoveFacts, 'source' | 'destination' | 
   /** Whether preflight has found nothing since this process began. */
   readonly isPreflighted: boolean;
   readonly isReverseReady: boolean;
+  /** Whether the roles by which the streams read have been given another lifetime of late. */
+  readonly hasProlongedRoles: boolean;
   readonly hasAdvancedSequences: boolean;
+  readonly hasRehearsed: boolean;
   readonly isVerified: boolean;
   /** Whether an operator holds the switch back, or one that was withdrawn is not to be tried again yet. */
   readonly isSwitchHeld: boolean;
@@ -55,7 +63,12 @@ export function decideAction(row: MoveRow, facts: ActionFacts): MoveAction {
   if (source === undefined || destination === undefined) return withoutRecords(row, facts);
   const transit = transitChore(row, source, destination);
   if (transit !== undefined && !isHeldIn(journal.state)) return transit;
-  if (journal.state === 'aborting' && source.hasIdleInbound) return { kind: 'drop-reverse' };
+  const idle = leftIdle(journal.state, source, destination);
+  if (idle !== undefined) return { kind: 'drop-idle', on: idle };
+  const hasRoles = source.hasOutbound || destination.hasOutbound;
+  if (hasRoles && !facts.hasProlongedRoles && !isHeldIn(journal.state)) {
+    return { kind: 'prolong-roles' };
+  }
   const command = nextStep(journal, { ...facts, source, destination });
   if (command.kind === 'advance') {
     return beforeAdvance(row, { ...facts, source, destination }, command) ?? command;
@@ -86,16 +99,21 @@ function beforeAdvance(
   if (command.to === 'copying') {
     return row.isInTransit ? undefined : { kind: 'enter-transit' };
   }
+  // A copy that is made afresh, in `catching_up`, has done without them too.
+  const mustHaveIndexes = command.to === 'fencing' || row.journal.state === 'copying';
+  if (mustHaveIndexes && destination.hasDeferredIndexes) return { kind: 'build-indexes' };
   if (command.to === 'fencing') {
     if (!facts.isVerified) return { kind: 'verify' };
     if (!facts.isReverseReady) return { kind: 'prepare-reverse' };
     if (facts.isSwitchHeld) return { kind: 'wait', for: 'release' };
   }
   if (command.to === 'fencing' || command.to === 'rollback_fencing') {
+    if (!facts.hasRehearsed) return { kind: 'rehearse' };
     // Last of all, since they go on: whoever is to own the slots must not hand out what was handed out before.
     return facts.hasAdvancedSequences ? undefined : { kind: 'advance-sequences' };
   }
   if (!isEndState(command.to)) return undefined;
+  if (destination.hasDeferredIndexes) return { kind: 'build-indexes' };
   const outbound = leftOutbound(source, destination);
   if (outbound !== undefined) return outbound;
   return row.isInTransit ? { kind: 'leave-transit' } : undefined;
@@ -116,8 +134,19 @@ function transitChore(
   return undefined;
 }
 
+/** Streams that have done their work, or were made ready for nothing: nobody waits any more, so now they are taken off. */
+export function leftIdle(
+  state: MoveState,
+  source: Pick<StoredRecord, 'hasIdleInbound'>,
+  destination: Pick<StoredRecord, 'hasIdleInbound'>,
+): MoveRole | undefined {
+  if (state === 'reversing' && destination.hasIdleInbound) return 'destination';
+  const isGoingBack = state === 'aborting' || state === 'rollback_cleaning';
+  return isGoingBack && source.hasIdleInbound ? 'source' : undefined;
+}
+
 function leftOutbound(source: StoredRecord, destination: StoredRecord): Chore | undefined {
-  if (source.hasOutbound && !destination.hasInbound) {
+  if (source.hasOutbound && !destination.hasInbound && !destination.hasIdleInbound) {
     return { kind: 'close-outbound', into: 'destination' };
   }
   if (destination.hasOutbound && !source.hasInbound && !source.hasIdleInbound) {

@@ -41,7 +41,6 @@ const ROLLBACK: Way = [
     locks: 'callers of the moved slots wait from here to the release',
   },
   { state: 'rollback_fencing', on: 'destination', kind: 'fence' },
-  { state: 'rollback_draining', on: 'destination', kind: 'write-barrier' },
   { state: 'rollback_drained', on: 'source', kind: 'drop-inbound' },
   { state: 'rollback_committed', description: 'give the slots back to the source in the catalog' },
   { state: 'rollback_committed', on: 'destination', kind: 'relinquish' },

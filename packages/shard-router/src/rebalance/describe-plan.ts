@@ -29,16 +29,20 @@ export const FORWARD: Way = [
     locks: 'SHARE ROW EXCLUSIVE on the tables of both shards, for a moment',
   },
   { state: 'copying', on: 'destination', kind: 'create-inbound' },
+  {
+    state: 'copying',
+    description:
+      'make the indexes again that a shard without slots did without while rows were copied',
+  },
   { state: 'catching_up', description: 'compare the rows of both sides, slot by slot' },
   { state: 'catching_up', description: "set the destination's sequences past those of the source" },
-  { state: 'catching_up', description: 'make the stream back ready, switched off' },
+  { state: 'catching_up', description: 'make the stream back ready' },
   {
     state: 'fencing',
     description: 'ask every router to hold calls for the slots back, and wait until each has',
     locks: 'callers of the moved slots wait from here to the release',
   },
   { state: 'fencing', on: 'source', kind: 'fence' },
-  { state: 'draining', on: 'source', kind: 'write-barrier' },
   { state: 'drained', on: 'destination', kind: 'drop-inbound' },
   { state: 'drained', on: 'source', kind: 'create-inbound' },
   { state: 'committed', description: 'give the slots to the destination in the catalog' },

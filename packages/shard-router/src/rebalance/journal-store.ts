@@ -18,7 +18,7 @@ import { changeStatements, type JournalEvent, type MoveHolder } from './journal-
 import { heldError, refusedError, supersededError } from './move-errors.js';
 import { type MoveNote, type MoveRequest, noteStatement, requestStatement } from './move-notes.js';
 import { type MoveRow, type RawMove, toMoveRow } from './move-row.js';
-import type { MoveState } from './move-state.js';
+import { catalogChangeOf, type MoveState } from './move-state.js';
 import { BEGIN, inOneTrip, rollBack } from './one-trip.js';
 import insertMoveSql from './sql/insert-move.sql';
 import loadMovesSql from './sql/load-moves.sql';
@@ -163,6 +163,31 @@ export class JournalStore {
     const statement = requestStatement(id, request);
     if (statement !== undefined) await this.#pool.query(statement.text, statement.values);
     return this.load(id);
+  }
+
+  /** Writes what a switch writes, and takes it back. */
+  rehearse(row: MoveRow): Promise<void> {
+    return this.#pool.withConnection(async (client) => {
+      const states = ['fencing', 'drained', 'committed', 'reversing'] as const;
+      const written = states.flatMap((state) => {
+        const journal = { ...row.journal, state };
+        const change = { outcome: 'changed', journal, catalog: catalogChangeOf(state) } as const;
+        return changeStatements(row, change, this.#holder, { kind: 'state', detail: undefined });
+      });
+      const condition = `m.id = ${quoteLiteral(row.id)}`;
+      try {
+        await inOneTrip(client, [
+          BEGIN,
+          'SELECT epoch FROM shardline.topology FOR UPDATE',
+          `${fillSql(loadMovesSql, { condition, order: 'm.id' })} FOR UPDATE OF m`,
+          ...written,
+          'ROLLBACK',
+        ]);
+      } catch (error) {
+        await rollBack(client);
+        throw error;
+      }
+    });
   }
 
   /** Marks a move as over and gone. */

@@ -2,13 +2,13 @@
  * The states of a move, and which may follow which (pure).
  *
  * ```
- * planned > preflight > prepared > copying > catching_up > fencing > draining > drained > committed
+ * planned > preflight > prepared > copying > catching_up > fencing > drained > committed
  *         > reversing > cleaning > done
  *   any before fencing:    aborting > aborted
  *   fencing to drained:    withdrawing > catching_up
- *   from reversing:        rollback_fencing > rollback_draining > rollback_drained > rollback_committed
- *                          > rollback_cleaning > rolled_back
- *   rollback_fencing, rollback_draining:  rollback_withdrawing > reversing
+ *   from reversing:        rollback_fencing > rollback_drained > rollback_committed > rollback_cleaning
+ *                          > rolled_back
+ *   rollback_fencing:      rollback_withdrawing > reversing
  * ```
  * Callers are held back for a bounded time only. A switch that takes too long, or is to be given up, *withdraws*: the
  * fence is taken off, the callers are let go, and the move stands where it stood before. Whoever wants it aborted
@@ -30,7 +30,6 @@ export const MOVE_STATES = [
   'copying',
   'catching_up',
   'fencing',
-  'draining',
   'drained',
   'withdrawing',
   'committed',
@@ -40,7 +39,6 @@ export const MOVE_STATES = [
   'aborting',
   'aborted',
   'rollback_fencing',
-  'rollback_draining',
   'rollback_drained',
   'rollback_withdrawing',
   'rollback_committed',
@@ -74,8 +72,7 @@ const FACTS: Readonly<Record<MoveState, StateFacts>> = {
   copying: { next: ['catching_up', 'aborting'], owner: 'source' },
   // Nothing is held if it comes from `copying`, and then nothing is released.
   catching_up: { next: ['fencing', 'aborting'], onEntry: 'release', owner: 'source' },
-  fencing: { next: ['draining', 'withdrawing'], onEntry: 'hold', owner: 'source', isHeld: true },
-  draining: { next: ['drained', 'withdrawing'], owner: 'source', isHeld: true },
+  fencing: { next: ['drained', 'withdrawing'], onEntry: 'hold', owner: 'source', isHeld: true },
   drained: { next: ['committed', 'withdrawing'], owner: 'source', isHeld: true },
   withdrawing: { next: ['catching_up'], owner: 'source', isHeld: true },
   committed: { next: ['reversing'], onEntry: 'switch', owner: 'destination', isHeld: true },
@@ -85,13 +82,8 @@ const FACTS: Readonly<Record<MoveState, StateFacts>> = {
   aborting: { next: ['aborted'], owner: 'source' },
   aborted: { next: [], owner: 'source' },
   rollback_fencing: {
-    next: ['rollback_draining', 'rollback_withdrawing'],
-    onEntry: 'hold',
-    owner: 'destination',
-    isHeld: true,
-  },
-  rollback_draining: {
     next: ['rollback_drained', 'rollback_withdrawing'],
+    onEntry: 'hold',
     owner: 'destination',
     isHeld: true,
   },

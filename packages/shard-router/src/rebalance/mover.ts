@@ -24,6 +24,7 @@ import type { MoverOptions } from './mover-options.js';
 import { isPassing } from './passing-faults.js';
 import { ProgressTeller, type WaitFor } from './progress-teller.js';
 import { RecordReader } from './record-reader.js';
+import type { StoredRecord } from './record-store.js';
 import { sendOverdueAway } from './retry-locked.js';
 import { stepOf } from './steps/index.js';
 import { isCopied, lagBytes } from './stream-progress.js';
@@ -171,7 +172,9 @@ export class Mover {
         state === 'catching_up' && isComplete && isStreaming ? await this.#maySwitch() : false,
       isPreflighted: this.#chores.isPreflighted,
       isReverseReady: await this.#records.hasReverse(this.#row, source),
+      hasProlongedRoles: this.#chores.hasProlongedRoles,
       hasAdvancedSequences: this.#chores.hasAdvancedSequences,
+      hasRehearsed: this.#chores.hasRehearsed,
       isVerified: this.#chores.isVerified,
       isSwitchHeld: this.#row.steering.isCutOverHeld || this.#switchTimer.isTooEarly(),
       wish: this.#wish(),
@@ -223,7 +226,8 @@ export class Mover {
           this.#chores.forgetVerified();
         }
         const step = stepOf(action.effect.kind);
-        const record = await step.run(await this.#work(), action.on, action.effect);
+        const known = this.#records.known[action.on] as StoredRecord;
+        const record = await step.run(await this.#work(), action.on, action.effect, known);
         await this.#at(`after ${action.effect.kind} on ${action.on}`);
         this.#records.remember(action.on, record);
         return;
@@ -297,6 +301,7 @@ export class Mover {
   #closeSessions(): void {
     this.#sides.close();
     this.#records.forget();
+    this.#chores.forgetRehearsal();
   }
 
   /** Where the work may be given up: nothing is half done, and nobody waits. */

@@ -44,7 +44,7 @@ function world() {
       if (outcome.outcome !== 'applied') throw new Error(JSON.stringify(outcome));
       shards[on] = outcome.record;
       const to = on === 'source' ? 'destination' : 'source';
-      if (effect.kind === 'write-barrier') shards[to] = seeBarrier(shards[to], journal.generation);
+      if (effect.kind === 'fence') shards[to] = seeBarrier(shards[to], journal.generation);
       done.push(`${effect.kind} ${on}`);
     }
   };
@@ -70,8 +70,6 @@ describe('nextStep', () => {
       'catching_up',
       'fencing',
       'fence source',
-      'draining',
-      'write-barrier source',
       'drained',
       'drop-inbound destination',
       'create-inbound source',
@@ -81,7 +79,7 @@ describe('nextStep', () => {
       'reversing',
       'cleaning',
       'drop-inbound source',
-      'settle destination',
+      'drop-inbound destination',
       'clean source',
       'done',
     ]);
@@ -93,8 +91,6 @@ describe('nextStep', () => {
       'reversing',
       'rollback_fencing',
       'fence destination',
-      'rollback_draining',
-      'write-barrier destination',
       'rollback_drained',
       'drop-inbound source',
       'rollback_committed',
@@ -102,7 +98,7 @@ describe('nextStep', () => {
       'open source',
       'rollback_cleaning',
       'drop-inbound destination',
-      'settle source',
+      'drop-inbound source',
       'clean destination',
       'rolled_back',
     ]);
@@ -110,7 +106,7 @@ describe('nextStep', () => {
     expect(shards.destination).toMatchObject({ isOwner: false, epoch: 3, hasForeignRows: false });
   });
 
-  test.each(['planned', 'copying', 'fencing', 'draining', 'drained'])(
+  test.each(['planned', 'copying', 'fencing', 'drained'])(
     'an abort from %s undoes everything, and tells both shards',
     (state) => {
       const it = runTo(state);
@@ -137,7 +133,7 @@ describe('nextStep', () => {
     },
   );
 
-  test.each(['fencing', 'draining', 'drained'])(
+  test.each(['fencing', 'drained'])(
     'a switch that is withdrawn in %s lets the callers go, and is made again from new',
     (state) => {
       const it = runTo(state);
@@ -182,10 +178,9 @@ describe('nextStep', () => {
       kind: 'wait',
       for: 'routers',
     });
-    const draining = runTo('draining');
-    draining.run(nextStep(draining.journal(), draining.facts()));
-    const unseen = { ...draining.shards.destination, barrierSeen: 0 };
-    expect(nextStep(draining.journal(), draining.facts({ destination: unseen }))).toEqual({
+    fencing.run(nextStep(fencing.journal(), fencing.facts()));
+    const unseen = { ...fencing.shards.destination, barrierSeen: 0 };
+    expect(nextStep(fencing.journal(), fencing.facts({ destination: unseen }))).toEqual({
       kind: 'wait',
       for: 'barrier',
     });
@@ -206,7 +201,7 @@ describe('nextStep', () => {
   test('what stands at an older generation is done again after a takeover', () => {
     const it = runTo('fencing');
     it.run(nextStep(it.journal(), it.facts()));
-    expect(nextStep(it.journal(), it.facts())).toEqual({ kind: 'advance', to: 'draining' });
+    expect(nextStep(it.journal(), it.facts())).toEqual({ kind: 'advance', to: 'drained' });
     const taken = { ...it.journal(), generation: it.journal().generation + 1 };
     expect(nextStep(taken, it.facts())).toMatchObject({
       kind: 'effect',

@@ -46,9 +46,7 @@ const REVERSE: ShardEffect = { kind: 'create-inbound', copies: false };
 const DROP: ShardEffect = { kind: 'drop-inbound' };
 const FENCE: ShardEffect = { kind: 'fence' };
 const UNFENCE: ShardEffect = { kind: 'unfence' };
-const BARRIER: ShardEffect = { kind: 'write-barrier' };
 const CLEAN: ShardEffect = { kind: 'clean' };
-const SETTLE: ShardEffect = { kind: 'settle' };
 
 /** Decides the one next command. */
 export function nextStep(journal: MoveJournal, facts: MoveFacts): MoveCommand {
@@ -71,9 +69,7 @@ export function nextStep(journal: MoveJournal, facts: MoveFacts): MoveCommand {
         (facts.isCopied && facts.isCaughtUp ? advanceTo('fencing') : waitFor('stream'))
       );
     case 'fencing':
-      return fencing(journal, facts, 'source') ?? advanceTo('draining');
-    case 'draining':
-      return draining(journal, facts, 'source') ?? advanceTo('drained');
+      return fencing(journal, facts, 'source') ?? advanceTo('drained');
     case 'drained':
       return turning(journal, facts) ?? advanceTo('committed');
     case 'withdrawing':
@@ -88,9 +84,7 @@ export function nextStep(journal: MoveJournal, facts: MoveFacts): MoveCommand {
     case 'aborting':
       return aborting(journal, facts) ?? advanceTo('aborted');
     case 'rollback_fencing':
-      return fencing(journal, facts, 'destination') ?? advanceTo('rollback_draining');
-    case 'rollback_draining':
-      return draining(journal, facts, 'destination') ?? advanceTo('rollback_drained');
+      return fencing(journal, facts, 'destination') ?? advanceTo('rollback_drained');
     case 'rollback_drained':
       return first(lacks(journal, facts, 'source', DROP)) ?? advanceTo('rollback_committed');
     case 'rollback_withdrawing':
@@ -127,23 +121,14 @@ function needsCopy(journal: MoveJournal, facts: MoveFacts): MoveCommand | undefi
   return lacks(journal, facts, 'destination', COPY);
 }
 
-/** Nobody may still be served unverified by the shard that is to lose the slots when its fence is up. */
-function fencing(journal: MoveJournal, facts: MoveFacts, loser: MoveRole): MoveCommand | undefined {
-  if (facts.unacknowledged > 0) return waitFor('routers');
-  return lacks(journal, facts, loser, FENCE);
-}
-
 /**
- * The barrier is written behind the fence, so that all acknowledged writes are before it. The shard itself
- * refuses one without a fence, so the fence need not be confirmed once more within the pause.
+ * Nobody may still be served unverified by the shard that is to lose the slots when its fence is up. The barrier is behind
+ * the fence, in its transaction, so that all acknowledged writes are before it; it is the fence's own generation that has
+ * to arrive, since after a takeover another one stands.
  */
-function draining(
-  journal: MoveJournal,
-  facts: MoveFacts,
-  loser: MoveRole,
-): MoveCommand | undefined {
-  const step = lacks(journal, facts, loser, facts[loser].isFenced ? BARRIER : FENCE);
-  if (step !== undefined) return step;
+function fencing(journal: MoveJournal, facts: MoveFacts, loser: MoveRole): MoveCommand | undefined {
+  const step = lacks(journal, facts, loser, FENCE);
+  if (step !== undefined) return facts.unacknowledged > 0 ? waitFor('routers') : step;
   return facts[other(loser)].barrierSeen === journal.generation ? undefined : waitFor('barrier');
 }
 
@@ -172,18 +157,16 @@ function switching(
 }
 
 /**
- * No stream carries the deletions to the owner, and no router can still be reading what is deleted. The owner
- * is told as well, though there is nothing to do there: nothing older may come late.
+ * No stream carries the deletions to the owner, and no router can still be reading what is deleted. On the owner's side the
+ * stream may have been left standing idle since the switch; where there is none it is told all the same, since nothing older
+ * may come late.
  */
 function cleaning(
   journal: MoveJournal,
   facts: MoveFacts,
   loser: MoveRole,
 ): MoveCommand | undefined {
-  const step = first(
-    lacks(journal, facts, loser, DROP),
-    lacks(journal, facts, other(loser), SETTLE),
-  );
+  const step = first(lacks(journal, facts, loser, DROP), lacks(journal, facts, other(loser), DROP));
   if (step !== undefined) return step;
   if (facts.unacknowledged > 0) return waitFor('routers');
   return lacks(journal, facts, loser, CLEAN);
@@ -217,19 +200,15 @@ function stands(record: ShardRecord, effect: ShardEffect, journal: MoveJournal):
     case 'drop-inbound':
       return !record.hasInbound;
     case 'fence':
-      return record.isFenced;
+      return record.isFenced && record.barrierWritten === journal.generation;
     case 'unfence':
       return !record.isFenced;
-    case 'write-barrier':
-      return record.barrierWritten === journal.generation;
     case 'relinquish':
       return !record.isOwner && record.epoch === effect.epoch;
     case 'open':
       return record.isOwner && record.epoch === effect.epoch;
     case 'clean':
       return !record.hasForeignRows;
-    case 'settle':
-      return true;
   }
 }
 

@@ -17,12 +17,12 @@ import { examineServers } from './doctor.js';
 import { findMisplacedRows } from './find-misplaced.js';
 import type { Finding } from './finding.js';
 import { finishPlan, loadPlan } from './finish-plan.js';
-import { prepareShard, seedOnceKnown } from './join-shard.js';
+import { prepareShard, refuseOlderRouters, seedOnceKnown } from './join-shard.js';
 import { type JournalPool, JournalStore } from './journal-store.js';
 import type { MeasureOptions } from './measure-slots.js';
 import { measureTopology } from './measure-topology.js';
 import type { MoveRow, MoveWish } from './move-row.js';
-import { mayAbort, mayFollow } from './move-state.js';
+import { type MoveState, mayAbort, mayFollow } from './move-state.js';
 import { moveStatus } from './move-status.js';
 import { contextOfRow, preflightOptions } from './move-surroundings.js';
 import type { MoverOptions } from './mover-options.js';
@@ -49,6 +49,9 @@ import { verifyMove } from './verify-rows.js';
 
 /** Rows written within about this many of a server's newest transactions count as its heat. */
 const HEAT_TRANSACTIONS = 1_000_000;
+
+/** Of a move in these, nothing is on the shards but its record. */
+const UNTOUCHED: readonly MoveState[] = ['planned', 'preflight', 'prepared'];
 
 /** What a test may put in the place of the world. */
 export interface RebalancerInternals {
@@ -126,6 +129,7 @@ export class PostgresRebalancer implements Rebalancer {
     await this.#servers.catalog.withConnection((client) =>
       beginPlan(client, this.#store, plan, options.holdCutOver === true),
     );
+    if (joining.size > 0) await refuseOlderRouters(this.#servers);
     for (const name of joining) {
       await this.prepareShard(name, options);
       await seedOnceKnown(this.#servers, this.#options, name, options);
@@ -148,13 +152,7 @@ export class PostgresRebalancer implements Rebalancer {
         await this.#store.ask(id, { isCutOverHeld: options.holdCutOver });
       }
     }
-    // Whoever began may have died between the two comparisons of a joining shard's reference tables.
-    const owning = owningShards(await this.#servers.topology());
-    const joining = open.flatMap(({ wish, journal: { state, destination } }) =>
-      wish === undefined && mayAbort(state) && !owning.has(destination) ? [destination] : [],
-    );
-    for (const name of new Set(joining))
-      await seedOnceKnown(this.#servers, this.#options, name, options);
+    await this.#goOnJoining(open, options);
     await this.#coordinator.runAll(
       open.filter(({ isTidied }) => !isTidied),
       this.#run(options),
@@ -167,6 +165,24 @@ export class PostgresRebalancer implements Rebalancer {
       moves: reports.flatMap(({ moves }) => moves),
       epoch: (await this.#servers.topology()).epoch,
     };
+  }
+
+  /** Whoever began may have died while a shard joined: between the two copies of its schema, or of reference tables. */
+  async #goOnJoining(open: readonly MoveRow[], options: WorkOptions): Promise<void> {
+    const owning = owningShards(await this.#servers.topology());
+    const joining = open.filter(
+      ({ wish, journal: { state, destination } }) =>
+        wish === undefined && mayAbort(state) && !owning.has(destination),
+    );
+    if (joining.length > 0) await refuseOlderRouters(this.#servers);
+    for (const name of new Set(joining.map(({ journal }) => journal.destination))) {
+      // Once rows are copied, indexes may be missing there for a time.
+      const isEmpty = joining.every(
+        ({ journal }) => journal.destination !== name || UNTOUCHED.includes(journal.state),
+      );
+      if (isEmpty) await this.prepareShard(name, options);
+      await seedOnceKnown(this.#servers, this.#options, name, options);
+    }
   }
 
   async status(): Promise<RebalanceStatus> {

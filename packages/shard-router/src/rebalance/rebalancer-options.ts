@@ -40,6 +40,11 @@ export interface MoveLimits {
   readonly pauseTimeout?: Duration;
   /** Largest distance between the shards at which the switch begins. @default 1_048_576 */
   readonly switchLagBytes?: number;
+  /**
+   * Longest wait for every router to know a shard that joins, before reference tables are compared there. One that is cut
+   * off from the catalog is waited for until its lease has ended. @default '11m', the longest lease and a little
+   */
+  readonly routersTimeout?: Duration;
   /** How long after the switch `rollback` is possible before the source is cleaned. @default '1h' */
   readonly rollbackWindow?: Duration;
   /** Largest lag of a replica of source or destination before the copy is slowed down. @default '10s' */
@@ -75,6 +80,7 @@ export interface FilledMoveLimits {
   readonly terminateAfterMs: number;
   readonly pauseTimeoutMs: number;
   readonly switchLagBytes: number;
+  readonly routersTimeoutMs: number;
   readonly rollbackWindowMs: number;
   readonly replicaLagMs: number;
   readonly slotBytes: number;
@@ -106,6 +112,7 @@ const limits = v.strictObject({
   terminateAfter: v.optional(durationOption({ min: '0ms' }), '30s'),
   pauseTimeout: v.optional(durationOption({ min: '10ms', max: '10m' }), '5s'),
   switchLagBytes: v.optional(integerOption(0), 1_048_576),
+  routersTimeout: v.optional(durationOption({ min: '1ms' }), '11m'),
   rollbackWindow: v.optional(durationOption({ min: '0ms' }), '1h'),
   replicaLag: v.optional(durationOption({ min: '1ms' }), '10s'),
   slotBytes: v.optional(integerOption(1), 10_737_418_240),
@@ -176,13 +183,21 @@ export function fillRebalancerOptions(options: RebalancerOptions): FilledRebalan
 }
 
 function filledLimits(checked: v.InferOutput<typeof limits>): FilledMoveLimits {
-  const { lockTimeout, terminateAfter, pauseTimeout, rollbackWindow, replicaLag, ...others } =
-    checked;
+  const {
+    lockTimeout,
+    terminateAfter,
+    pauseTimeout,
+    routersTimeout,
+    rollbackWindow,
+    replicaLag,
+    ...others
+  } = checked;
   return {
     ...others,
     lockTimeoutMs: lockTimeout,
     terminateAfterMs: terminateAfter,
     pauseTimeoutMs: pauseTimeout,
+    routersTimeoutMs: routersTimeout,
     rollbackWindowMs: rollbackWindow,
     replicaLagMs: replicaLag,
   };

@@ -84,9 +84,12 @@ export class RecordReader {
     return this.#isReverseReady;
   }
 
-  /** How many routers are waited for. */
+  /** How many routers are waited for. Once a fence is up nobody is: what they have acknowledged stays acknowledged. */
   async unacknowledged({ journal, revision }: MoveRow): Promise<number> {
-    if (!ACKNOWLEDGED.includes(journal.state)) return 0;
+    const { state, generation } = journal;
+    const { source, destination } = this.known;
+    const isUp = [source, destination].some((record) => record?.barrierWritten === generation);
+    if (isUp || !ACKNOWLEDGED.includes(state)) return 0;
     return (await unacknowledgedRouters(this.#catalog, revision)).length;
   }
 }

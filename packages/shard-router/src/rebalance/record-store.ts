@@ -22,8 +22,10 @@ import saveRecordSql from './sql/save-record.sql';
 export interface StoredRecord extends ShardRecord {
   /** Whether the other shard may be fed from here: publication, slot, role. */
   readonly hasOutbound: boolean;
-  /** Whether a subscription stands here that does not run yet. */
+  /** Whether a subscription stands here that brings nothing: it waits for its time, or has done its work. */
   readonly hasIdleInbound: boolean;
+  /** Whether indexes were dropped for the copy that are still to be made again. */
+  readonly hasDeferredIndexes: boolean;
   /** Whether the standing record says that a slot of the move is in transit. */
   readonly isInTransit: boolean;
   /** Epoch of the shard's standing record. */
@@ -158,13 +160,7 @@ function saveStatement(move: string, record: StoredRecord): string {
 function refusal(
   move: string,
   effect: ShardEffect,
-  reason:
-    | 'older-generation'
-    | 'older-epoch'
-    | 'is-owner'
-    | 'has-inbound'
-    | 'not-fenced'
-    | 'open-writes',
+  reason: 'older-generation' | 'older-epoch' | 'is-owner' | 'has-inbound' | 'open-writes',
 ): ShardlineError {
   if (reason === 'older-generation' || reason === 'older-epoch') return supersededError(move);
   return new ShardlineError(

@@ -16,7 +16,6 @@ const FORWARD = [
   'copying',
   'catching_up',
   'fencing',
-  'draining',
   'drained',
   'committed',
   'reversing',
@@ -25,7 +24,6 @@ const FORWARD = [
 ] as const satisfies readonly MoveState[];
 const BACKWARD = [
   'rollback_fencing',
-  'rollback_draining',
   'rollback_drained',
   'rollback_committed',
   'rollback_cleaning',

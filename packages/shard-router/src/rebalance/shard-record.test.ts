@@ -26,11 +26,9 @@ const EFFECTS: readonly ShardEffect[] = [
   { kind: 'drop-inbound' },
   { kind: 'fence' },
   { kind: 'unfence' },
-  { kind: 'write-barrier' },
   { kind: 'relinquish', epoch: 3 },
   { kind: 'open', epoch: 3 },
   { kind: 'clean' },
-  { kind: 'settle' },
 ];
 
 function applied(record: ShardRecord, effect: ShardEffect, generation = 6): ShardRecord {
@@ -69,7 +67,7 @@ describe("a shard's record", () => {
     expect(applyEffect(fenced, relinquish, 6, openWrites).outcome).toBe('applied');
     const open = EFFECTS.find(({ kind }) => kind === 'open') as ShardEffect;
     expect(applyEffect({ ...owner, isOwner: false }, open, 6, openWrites).outcome).toBe('applied');
-    expect(applyEffect(owner, { kind: 'settle' }, 6, openWrites).outcome).toBe('applied');
+    expect(applyEffect(owner, { kind: 'drop-inbound' }, 6, openWrites).outcome).toBe('applied');
   });
 
   test('writes are let in by an owner without a fence and by nobody else', () => {
@@ -118,13 +116,14 @@ describe("a shard's record", () => {
     expect(applied(dropped, { kind: 'clean' }).hasForeignRows).toBe(false);
   });
 
-  test('a barrier is written behind a fence or not at all', () => {
-    expect(applyEffect(owner, { kind: 'write-barrier' }, 6, QUIET)).toEqual({
-      outcome: 'refused',
-      reason: 'not-fenced',
-    });
+  test('a barrier is written with every fence, and with nothing else', () => {
     const fenced = applied(owner, { kind: 'fence' });
-    expect(applied(fenced, { kind: 'write-barrier' }, 8).barrierWritten).toBe(8);
+    expect(fenced.barrierWritten).toBe(6);
+    expect(applied(fenced, { kind: 'fence' }, 8).barrierWritten).toBe(8);
+    for (const effect of EFFECTS.filter(({ kind }) => kind !== 'fence')) {
+      const outcome = applyEffect(fenced, effect, 8, QUIET);
+      if (outcome.outcome === 'applied') expect(outcome.record.barrierWritten).toBe(6);
+    }
   });
 
   test('the newest barrier that was seen counts, whatever comes after it', () => {

@@ -14,7 +14,7 @@
  *    guard, behind a fence or on a shard that does not own the slots, there is nothing to wait for, and writers of
  *    other slots are not waited for either.
  * 3. An owner is never cleaned and never copied onto, whoever asks and at whichever generation.
- * 4. A barrier is written behind a fence or not at all.
+ * 4. A barrier is written with the fence, in its transaction: behind every write that has passed the guard.
  * 5. Ownership never goes back to an older epoch.
  *
  * CREATE and DROP SUBSCRIPTION cannot stand in a transaction with a check. They run on the session that holds the
@@ -45,16 +45,13 @@ export type ShardEffect =
   /** Rows of the slots come here from now on; with `copies`, those that are there already come first. */
   | { readonly kind: 'create-inbound'; readonly copies: boolean }
   | { readonly kind: 'drop-inbound' }
+  /** With a barrier behind it, a row that takes the way of all rows: where it has arrived, everything before it has. */
   | { readonly kind: 'fence' }
   | { readonly kind: 'unfence' }
-  /** A row that takes the way of all rows: where it has arrived, everything before it has. */
-  | { readonly kind: 'write-barrier' }
   /** Ends ownership, and the fence that stood for it until then. */
   | { readonly kind: 'relinquish'; readonly epoch: number }
   | { readonly kind: 'open'; readonly epoch: number }
-  | { readonly kind: 'clean' }
-  /** Nothing but the generation: later than this, nothing earlier may come. */
-  | { readonly kind: 'settle' };
+  | { readonly kind: 'clean' };
 
 /** What became of an effect. */
 export type EffectOutcome =
@@ -63,12 +60,7 @@ export type EffectOutcome =
   | { readonly outcome: 'blocked' }
   | {
       readonly outcome: 'refused';
-      readonly reason:
-        | 'older-generation'
-        | 'older-epoch'
-        | 'is-owner'
-        | 'has-inbound'
-        | 'not-fenced';
+      readonly reason: 'older-generation' | 'older-epoch' | 'is-owner' | 'has-inbound';
     };
 
 /** Whether a write to the slots is let in, whoever writes. */
@@ -116,12 +108,9 @@ function refusalOf(
     case 'clean':
       if (record.isOwner) return 'is-owner';
       return record.hasInbound ? 'has-inbound' : undefined;
-    case 'write-barrier':
-      return record.isFenced ? undefined : 'not-fenced';
     case 'drop-inbound':
     case 'fence':
     case 'unfence':
-    case 'settle':
       return undefined;
   }
 }
@@ -137,18 +126,14 @@ function changeOf(
     case 'drop-inbound':
       return { hasInbound: false, barrierSeen: 0 };
     case 'fence':
-      return { isFenced: true };
+      return { isFenced: true, barrierWritten: generation };
     case 'unfence':
       return { isFenced: false };
-    case 'write-barrier':
-      return { barrierWritten: generation };
     case 'relinquish':
       return { isOwner: false, epoch: effect.epoch, isFenced: false, hasForeignRows: true };
     case 'open':
       return { isOwner: true, epoch: effect.epoch, hasForeignRows: false };
     case 'clean':
       return { hasForeignRows: false };
-    case 'settle':
-      return {};
   }
 }

@@ -12,8 +12,10 @@ import type { ShardedTable } from '../keyspace.js';
 
 /** PostgreSQL's own number of rounds. */
 const ROUNDS = 4096;
-/** A move that takes longer than this has other troubles; each that is begun anew gets a new end. */
+/** If nobody comes for its move any more, a role ends by itself. One that is worked at is prolonged (`prolongRole`). */
 const LIFETIME_DAYS = 30;
+/** How often a mover does that. */
+export const PROLONG_MS = 86_400_000;
 
 /** Letters that need no quoting anywhere. */
 export function randomPassword(): string {
@@ -38,13 +40,21 @@ export function createRoleStatements(
   nowMs: number,
 ): string[] {
   const name = quoteIdentifier(role);
-  const until = new Date(nowMs + LIFETIME_DAYS * 86_400_000).toISOString();
   return [
     `${exists ? 'ALTER' : 'CREATE'} ROLE ${name} LOGIN REPLICATION CONNECTION LIMIT 20
-     PASSWORD ${quoteLiteral(verifier)} VALID UNTIL ${quoteLiteral(until)}`,
+     PASSWORD ${quoteLiteral(verifier)} VALID UNTIL ${quoteLiteral(untilOf(nowMs))}`,
     ...schemasOf(tables).map((schema) => `GRANT USAGE ON SCHEMA ${schema} TO ${name}`),
     `GRANT SELECT ON ${namesOf(tables)} TO ${name}`,
   ];
+}
+
+/** Gives a role another lifetime: its end is looked at whenever its subscription connects anew. */
+export function prolongRole(role: string, nowMs: number): string {
+  return `ALTER ROLE ${quoteIdentifier(role)} VALID UNTIL ${quoteLiteral(untilOf(nowMs))}`;
+}
+
+function untilOf(nowMs: number): string {
+  return new Date(nowMs + LIFETIME_DAYS * 86_400_000).toISOString();
 }
 
 /** Takes the role and its rights off. */

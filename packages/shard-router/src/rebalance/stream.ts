@@ -22,6 +22,7 @@ import {
   connectionInfo,
   createRoleStatements,
   dropRoleStatements,
+  prolongRole,
   randomPassword,
   scramVerifier,
 } from './stream-role.js';
@@ -91,10 +92,26 @@ export async function createSubscription(
     // A row counts as applied when it is safe on disk here, and is told at once.
     'synchronous_commit = local',
   ];
-  const versions = Math.min(work.source.version, work.destination.version);
-  if (versions >= 16) options.push('origin = none');
+  if (mayStreamsOverlap(work)) options.push('origin = none');
   return `CREATE SUBSCRIPTION ${quoteIdentifier(name)} CONNECTION ${quoteLiteral(conninfo)}
     PUBLICATION ${quoteIdentifier(name)} WITH (${options.join(', ')})`;
+}
+
+/**
+ * Whether both streams may stand at once. From PostgreSQL 16 on a stream leaves out what another one has brought; before,
+ * what one brings the other would carry back, so that one must be gone, worker and all, before the other begins.
+ */
+export function mayStreamsOverlap({ source, destination }: MoveWork): boolean {
+  return Math.min(source.version, destination.version) >= 16;
+}
+
+/** The statement that switches a subscription on if it is off: to ask first is cheaper than to wake its worker for nothing. */
+export function enableSubscription(name: string): string {
+  return `DO $enable$ BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_subscription WHERE subname = ${quoteLiteral(name)} AND NOT subenabled) THEN
+      ALTER SUBSCRIPTION ${quoteIdentifier(name)} ENABLE;
+    END IF;
+  END $enable$`;
 }
 
 /** Statements that take the subscription off; its slot is dropped apart, with the rest of what feeds it. */
@@ -132,6 +149,19 @@ export async function closeOutbound(work: MoveWork, into: MoveRole): Promise<voi
       );
     }),
   );
+}
+
+/** Gives the roles of a move's streams, as far as there are any, another lifetime. */
+export async function prolongRoles(work: MoveWork): Promise<void> {
+  const { id, journal } = work.row;
+  for (const into of ['source', 'destination'] as const) {
+    const { session } = work[otherRole(into)];
+    const name = streamName(id, into);
+    await withGeneration(session, id, journal.generation, async () => {
+      if (!(await has(session, 'pg_roles', 'rolname', name))) return;
+      await session.query(prolongRole(name, Date.now()));
+    });
+  }
 }
 
 /**

@@ -11,12 +11,12 @@ const LONGEST_RETRY_MS = 60_000;
 
 /** The times of a move's switch, as this process has seen them. */
 export class SwitchTimer {
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
   #heldSinceMs: number | undefined;
   #withdrawals = 0;
   #againAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(clock: Clock) {
+  constructor(clock: Pick<Clock, 'monotonicMs'>) {
     this.#clock = clock;
   }
 

@@ -24,8 +24,10 @@ import type { Queryable } from '../shard/queryable.js';
 import ownershipSql from '../shard/sql/001-ownership.sql';
 import movesSql from '../shard/sql/002-moves.sql';
 import referenceEpochSql from '../shard/sql/003-reference-epoch.sql';
+import deferredIndexesSql from '../shard/sql/004-deferred-indexes.sql';
 import guardFunctionSql from '../shard/sql/guard-function.sql';
 import { fillSql } from '../sql-template.js';
+import lockGuardedTablesSql from './sql/lock-guarded-tables.sql';
 import type { KeyspaceTopology, Topology } from './topology.js';
 
 /** The schema of a shard's own record. */
@@ -36,6 +38,7 @@ export const shardMigrations: MigrationSet = {
     { version: 1, name: 'ownership', sql: ownershipSql },
     { version: 2, name: 'moves', sql: movesSql },
     { version: 3, name: 'reference-epoch', sql: referenceEpochSql },
+    { version: 4, name: 'deferred-indexes', sql: deferredIndexesSql },
   ],
 };
 
@@ -83,7 +86,7 @@ export async function writeOwnership(
 ): Promise<boolean> {
   const keyspace = topology.keyspace(keyspaceName);
   await client.query(`SET LOCAL lock_timeout = ${Math.trunc(lockTimeoutMs)}`);
-  await lockGuardedTables(client, keyspaceName);
+  await client.query(lockStatement(keyspaceName));
   const known = (await readOwnership(client)).find((record) => record.keyspace === keyspaceName);
   if (known !== undefined && known.shard !== shard) {
     throw shardMismatch(shard, known.shard);
@@ -128,26 +131,9 @@ async function writeSlots(
   );
 }
 
-async function lockGuardedTables(client: Queryable, keyspace: string): Promise<void> {
-  const statement = await lockStatement(client, keyspace);
-  if (statement !== undefined) await client.query(statement);
-}
-
-/** The statement that locks the guarded tables of a keyspace; undefined if there are none. */
-export async function lockStatement(
-  client: Queryable,
-  keyspace: string,
-): Promise<string | undefined> {
-  const { rows } = await client.query<{ table_schema: string; table_name: string }>(
-    // A fixed order, so that two of these cannot deadlock.
-    `SELECT g.table_schema, g.table_name FROM shardline.guarded_table AS g
-     WHERE g.keyspace = $1
-       AND to_regclass(format('%I.%I', g.table_schema, g.table_name)) IS NOT NULL ORDER BY 1, 2`,
-    [keyspace],
-  );
-  if (rows.length === 0) return undefined;
-  const names = rows.map((row) => quoteQualified(row.table_schema, row.table_name));
-  return `LOCK TABLE ${names.join(', ')} IN SHARE ROW EXCLUSIVE MODE`;
+/** The statement that locks the guarded tables of a keyspace. */
+export function lockStatement(keyspace: string): string {
+  return fillSql(lockGuardedTablesSql, { keyspace: quoteLiteral(keyspace) });
 }
 
 /** The error of a server that is another shard than the router's settings say. */

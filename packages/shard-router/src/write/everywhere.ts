@@ -4,6 +4,10 @@
  * Each shard runs it in a transaction of its own, together with the guards of declared tables that have just been made
  * and a note that it was done, if it has an `id`. So a run that failed on some shards can be repeated as it is: those
  * that have the note are passed over.
+ *
+ * No shard is passed over without a word. A router that was frozen, or cannot reach the catalog, may not know a shard that has
+ * joined; the shards it does know say which epoch it must know (`join-shard.ts`). They are asked before anything is done,
+ * and each once more behind the statement, under a lock that whoever lets a shard join takes alone.
  */
 
 import { ShardlineError } from '@shardline/core';
@@ -13,6 +17,10 @@ import type { CallOptions, RouterCore } from '../router-core.js';
 import { Semaphore } from '../scatter/semaphore.js';
 import { installGuards } from '../shard/install.js';
 import type { Shard } from '../shard/shard.js';
+import type { Topology } from '../topology/topology.js';
+import { isEpochKnown, newsOfTopology, outdated } from './joined-shards.js';
+import referenceEpochSql from './reference-epoch.sql';
+import shareDdlSql from './share-ddl.sql';
 
 /** How a statement is run everywhere. */
 export interface EverywhereOptions extends CallOptions {
@@ -37,7 +45,8 @@ const DEFAULT_CONCURRENCY = 4;
 /**
  * Runs a statement on every shard and waits for all.
  *
- * @throws ShardlineError `EVERYWHERE_INCOMPLETE` if some failed, with all outcomes in `details.outcomes`.
+ * @throws ShardlineError `EVERYWHERE_INCOMPLETE` if some failed, with all outcomes in `details.outcomes`;
+ * `TOPOLOGY_OUTDATED`, with nothing done, if a shard has joined and the catalog cannot be asked which.
  */
 export async function runEverywhere(
   core: RouterCore,
@@ -45,6 +54,7 @@ export async function runEverywhere(
   values: readonly unknown[],
   options: EverywhereOptions,
 ): Promise<ShardOutcome[]> {
+  await awaitTopology(core, options);
   const names = options.only ?? core.members().map(({ name }) => name);
   const running = new Semaphore(options.concurrency ?? DEFAULT_CONCURRENCY);
   const outcomes = await Promise.all(
@@ -69,6 +79,28 @@ export async function runEverywhere(
       .join('; ')}.`,
     { cause: failed[0]?.error, details: { outcomes, failed: failed.map(({ shard }) => shard) } },
   );
+}
+
+/** Waits until this router knows the newest topology that any of its shards wants known. */
+async function awaitTopology(core: RouterCore, options: EverywhereOptions): Promise<void> {
+  if (core.watcher === undefined) return;
+  const untilMs = core.deadline();
+  for (;;) {
+    const known = core.topology;
+    const isKnown = await Promise.all(
+      // One that does not answer says so again when the statement is to run there.
+      core.members().map((shard) => isKnownOn(shard, known).catch(() => true)),
+    );
+    if (isKnown.every(Boolean)) return;
+    await newsOfTopology(core, known, { signal: options.signal, untilMs });
+  }
+}
+
+async function isKnownOn(shard: Shard, topology: Topology): Promise<boolean> {
+  await shard.ensureChecked();
+  const statement = { text: referenceEpochSql, target: 'primary' } as pg.QueryConfig;
+  const { rows } = await shard.pool.query<{ epoch: string }>(statement);
+  return isEpochKnown(rows, topology);
 }
 
 async function runOn(
@@ -116,14 +148,21 @@ async function runInTransaction(
   values: readonly unknown[],
   id: string | undefined,
 ): Promise<ShardOutcome> {
-  await client.query({ text: 'BEGIN', target: 'primary' } as pg.QueryConfig);
+  const begin = 'BEGIN ISOLATION LEVEL READ COMMITTED';
+  await client.query({ text: begin, target: 'primary' } as pg.QueryConfig);
   const hasRecord = core.watcher !== undefined;
   if (id !== undefined && hasRecord && !(await note(client, id))) {
     await client.query('ROLLBACK');
     return { shard, status: 'skipped' };
   }
+  const { topology } = core;
+  if (hasRecord) await client.query(shareDdlSql);
   const result = await client.query(sql, [...values]);
-  if (hasRecord) await installGuards(client as never, core.options.keyspaces, core.topology);
+  if (hasRecord) {
+    const { rows } = await client.query<{ epoch: string }>(referenceEpochSql);
+    if (!isEpochKnown(rows, topology)) throw outdated(topology, undefined);
+    await installGuards(client as never, core.options.keyspaces, topology);
+  }
   await client.query('COMMIT');
   return { shard, status: 'done', result };
 }

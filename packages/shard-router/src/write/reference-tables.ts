@@ -11,12 +11,13 @@
  * at READ COMMITTED, whatever the default: a snapshot from before the wait for the lock would not show it.
  */
 
-import { ShardlineError, sleep, withDeadline } from '@shardline/core';
+import { ShardlineError } from '@shardline/core';
 import type pg from 'pg';
 import { routerErrors } from '../errors.js';
 import { type Attempt, type CallOptions, done, MOVED, type RouterCore } from '../router-core.js';
 import type { Shard } from '../shard/shard.js';
 import type { Topology } from '../topology/topology.js';
+import { isEpochKnown, newsOfTopology } from './joined-shards.js';
 import referenceEpochSql from './reference-epoch.sql';
 
 /** A transaction of a write that is under way on one shard. */
@@ -24,8 +25,6 @@ interface OpenWrite {
   readonly shard: string;
   readonly client: pg.PoolClient;
 }
-
-const NEWS_PAUSE_MS = 50;
 
 /** Reads and writes tables that are the same on every shard. */
 export class ReferenceTables {
@@ -76,7 +75,7 @@ export class ReferenceTables {
       const outcome = await this.#attempt(shards, topology, text, values);
       if (outcome.done) return outcome.value;
       this.#core.counts.reruns += 1;
-      await this.#news(topology, { ...options, untilMs });
+      await newsOfTopology(this.#core, topology, { ...options, untilMs });
     }
   }
 
@@ -112,31 +111,10 @@ export class ReferenceTables {
   }
 
   /** Whether no shard has joined since, as far as this one can tell. With a fixed topology none ever does. */
-  async #isKnownHere(client: pg.PoolClient, { epoch }: Topology): Promise<boolean> {
+  async #isKnownHere(client: pg.PoolClient, topology: Topology): Promise<boolean> {
     if (this.#core.watcher === undefined) return true;
     const { rows } = await client.query<{ epoch: string }>(referenceEpochSql);
-    return Number(rows[0]?.epoch ?? 0) <= epoch;
-  }
-
-  /** Waits until a newer topology is in force. */
-  async #news(known: Topology, call: CallOptions & { untilMs: number }): Promise<void> {
-    const { clock, watcher } = this.#core;
-    const { signal } = call;
-    const doing = 'Waiting for news of a shard that has joined';
-    let cause: unknown;
-    while (this.#core.topology.epoch <= known.epoch) {
-      const timeoutMs = call.untilMs - clock.monotonicMs();
-      if (timeoutMs <= 0) throw outdated(known, cause);
-      const asking = withDeadline({ timeoutMs, signal, doing, clock }, async (stop) =>
-        watcher?.refresh(stop),
-      );
-      await asking.catch((error: unknown) => {
-        if (signal?.aborted) throw error;
-        cause = error;
-      });
-      if (this.#core.topology.epoch > known.epoch) return;
-      await sleep(NEWS_PAUSE_MS, { signal, clock, doing });
-    }
+    return isEpochKnown(rows, topology);
   }
 }
 
@@ -153,14 +131,6 @@ async function commitAll(open: readonly OpenWrite[]): Promise<void> {
     const all = open.map(({ shard }) => shard);
     throw partlyWritten(committed, all, error);
   }
-}
-
-function outdated({ epoch }: Topology, cause: unknown): ShardlineError {
-  return new ShardlineError(
-    routerErrors.TOPOLOGY_OUTDATED,
-    `A shard has joined since epoch ${epoch}, the newest that this router knows, and the catalog did not answer in time.`,
-    { cause, details: { epoch } },
-  );
 }
 
 function partlyWritten(

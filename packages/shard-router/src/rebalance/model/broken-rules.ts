@@ -49,8 +49,6 @@ export function withoutLocalCheck(
   };
 }
 
-export const unfencedBarriers = withoutLocalCheck(applyEffect, 'write-barrier', { isFenced: true });
-
 export const fenceWithoutLock: ApplyEffect = (record, effect, generation, facts) =>
   applyEffect(record, effect, generation, effect.kind === 'fence' ? { openWrites: 0 } : facts);
 
@@ -61,14 +59,30 @@ export function effectOn(on: 'source' | 'destination', effect: ShardEffect): Mov
   return { kind: 'effect', on, effect };
 }
 
+/** Recognised by being this object: the barrier of a fence, and nothing of the fence. */
+const BARRIER_ALONE: ShardEffect = { kind: 'fence' };
+
+export const barriersAlone: ApplyEffect = (record, effect, generation, facts) =>
+  effect === BARRIER_ALONE
+    ? { outcome: 'applied', record: { ...record, barrierWritten: generation, generation } }
+    : applyEffect(record, effect, generation, facts);
+
+/** The barrier goes before the fence, and where it has arrived is judged by it. */
 export const positionBeforeFence: NextStep = (journal, facts) => {
-  if (journal.state === 'draining') return { kind: 'advance', to: 'drained' };
-  if (journal.state !== 'fencing') return nextStep(journal, facts);
-  if (facts.source.barrierWritten !== journal.generation) {
-    return effectOn('source', { kind: 'write-barrier' });
-  }
-  if (facts.destination.barrierSeen !== journal.generation) return { kind: 'wait', for: 'barrier' };
-  return nextStep(journal, facts);
+  if (journal.state !== 'fencing' || facts.unacknowledged > 0) return nextStep(journal, facts);
+  return facts.source.barrierWritten === journal.generation
+    ? nextStep(journal, facts)
+    : effectOn('source', BARRIER_ALONE);
+};
+
+/** The barrier is written, and the fence taken to stand. */
+export const barrierWithoutFence: NextStep = (journal, facts) => {
+  const { source } = facts;
+  const isWritten = source.barrierWritten === journal.generation;
+  if (journal.state !== 'fencing' || facts.unacknowledged > 0) return nextStep(journal, facts);
+  return isWritten
+    ? nextStep(journal, { ...facts, source: { ...source, isFenced: true } })
+    : effectOn('source', BARRIER_ALONE);
 };
 
 export const reverseAfterOpening: NextStep = (journal, facts) => {
@@ -82,7 +96,7 @@ export const reverseAfterOpening: NextStep = (journal, facts) => {
 };
 
 export const bothStreamsAtOnce: NextStep = (journal, facts) => {
-  if (journal.state === 'draining' && !facts.source.hasInbound) {
+  if (journal.state === 'fencing' && facts.source.isFenced && !facts.source.hasInbound) {
     return effectOn('source', { kind: 'create-inbound', copies: false });
   }
   return nextStep(journal, facts);
@@ -103,6 +117,18 @@ export const withdrawingKeepsReverse: NextStep = (journal, facts) => {
   return journal.state === 'withdrawing' && isDrop ? { kind: 'advance', to: 'catching_up' } : step;
 };
 
+/** The stream into the owner is left standing while the other shard is cleaned. */
+export const cleaningKeepsOwnersStream: NextStep = (journal, facts) => {
+  const step = nextStep(journal, facts);
+  const isDrop = step.kind === 'effect' && step.effect.kind === 'drop-inbound';
+  if (journal.state !== 'cleaning' || !isDrop || step.on === 'source') return step;
+  const { destination } = facts;
+  return nextStep(journal, {
+    ...facts,
+    destination: { ...destination, generation: journal.generation },
+  });
+};
+
 /** Undoing where there is nothing to undo is left out, so the shard does not hear of the generation. */
 export const nothingToUndoIsSkipped: NextStep = (journal, facts) => {
   const step = nextStep(journal, facts);
@@ -112,7 +138,7 @@ export const nothingToUndoIsSkipped: NextStep = (journal, facts) => {
     (step.effect.kind === 'drop-inbound' && record.hasInbound) ||
     (step.effect.kind === 'clean' && record.hasForeignRows) ||
     (step.effect.kind === 'unfence' && record.isFenced);
-  const undoes = ['drop-inbound', 'clean', 'unfence', 'settle'].includes(step.effect.kind);
+  const undoes = ['drop-inbound', 'clean', 'unfence'].includes(step.effect.kind);
   if (!undoes || isThere || record.generation === journal.generation) return step;
   const told = { ...record, generation: journal.generation };
   return nothingToUndoIsSkipped(journal, { ...facts, [step.on]: told });

@@ -33,7 +33,7 @@ export function clientActions(rules: CutOverRules, state: CutOverState, visit: V
     else writeActions(rules, state, router, router.call, at, visit);
   });
   foreignActions(rules, state, visit);
-  for (const at of [0, 1] as const) streamActions(state, at, visit);
+  for (const at of [0, 1] as const) streamActions(rules, state, at, visit);
 }
 
 function withRouter(state: CutOverState, at: number, router: ModelRouter): CutOverState {
@@ -208,14 +208,19 @@ function newestVersion(state: CutOverState): number {
   return newest;
 }
 
-/** What is applied is passed on by a stream the other way: there is no origin filter before PostgreSQL 16. */
-function streamActions(state: CutOverState, at: ShardIndex, visit: Visit): void {
+/** What is applied is passed on by a stream the other way, unless streams leave out what another one has brought. */
+function streamActions(
+  rules: CutOverRules,
+  state: CutOverState,
+  at: ShardIndex,
+  visit: Visit,
+): void {
   const shard = state.shards[at];
   const [what, ...rest] = shard.inbound;
   if (what === undefined) return;
   const barrier = generationOf(what);
   if (barrier !== undefined) {
-    const record = seeBarrier(shard.record, barrier);
+    const record = shard.record.hasInbound ? seeBarrier(shard.record, barrier) : shard.record;
     visit(
       `the barrier arrives on ${SHARDS[at]}`,
       withShard(state, at, { ...shard, record, inbound: rest }),
@@ -223,5 +228,6 @@ function streamActions(state: CutOverState, at: ShardIndex, visit: Visit): void 
     return;
   }
   const applied = withShard(state, at, { ...shard, value: what, inbound: rest });
-  visit(`the stream brings version ${what} to ${SHARDS[at]}`, streamed(applied, at, what));
+  const next = rules.streamsOverlap ? applied : streamed(applied, at, what);
+  visit(`the stream brings version ${what} to ${SHARDS[at]}`, next);
 }

@@ -58,10 +58,10 @@ function violationOf(rules: CutOverRules, state: CutOverState): string | undefin
 
 function leftovers(rules: CutOverRules, { catalog, shards }: CutOverState): string | undefined {
   if (catalog.isHeld) return 'the move is over and its slots are still held';
-  for (const [at, { record, value }] of shards.entries()) {
+  for (const [at, { record, value, isIdle }] of shards.entries()) {
     const where = `the move is over and shard ${SHARDS[at]}`;
     if (record.isFenced) return `${where} is fenced`;
-    if (record.hasInbound) return `${where} has a subscription`;
+    if (record.hasInbound || isIdle) return `${where} has a subscription`;
     if (at === catalog.owner) continue;
     if (value !== 0 || record.hasForeignRows) return `${where}, not the owner, has rows`;
   }

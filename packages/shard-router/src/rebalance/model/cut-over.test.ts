@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { MOVE_STATES } from '../move-state.js';
 import { type CutOverModel, cutOverModel } from './cut-over-model.js';
 import { MUTANTS, rulesOf } from './mutants.js';
+import { RULES } from './rules.js';
 import type { CutOverBounds, CutOverState } from './state.js';
 
 const isLong = process.env['SHARDLINE_TORTURE'] === '1';
@@ -94,6 +95,35 @@ describe('a cut-over', () => {
       expect(found).toMatchObject({ finding: undefined, isComplete: true });
     },
     isLong ? LONG_MS : 240_000,
+  );
+
+  test.each([
+    [
+      'a write, a read and a foreign write, one move whose switch may be withdrawn',
+      {
+        ...ALL_SORTS,
+        canWithdraw: true,
+      },
+    ],
+    [
+      'a foreign write, two moves, a command that outlives its mover',
+      {
+        ...NOTHING,
+        routers: 0,
+        foreignWrites: 1,
+        moves: 2,
+        zombies: 1,
+        canWithdraw: true,
+      },
+    ],
+  ] satisfies [string, CutOverBounds][])(
+    'the same where streams may overlap: %s',
+    async (name, bounds) => {
+      const found = await explore(cutOverModel(bounds, { ...RULES, streamsOverlap: true }));
+      report(`overlapping streams, ${name}`, found);
+      expect(formatTrace(found.finding?.trace ?? [])).toBe('');
+      expect(found).toMatchObject({ finding: undefined, isComplete: true });
+    },
   );
 
   test('comes to done from every state if nobody gives it up', async () => {

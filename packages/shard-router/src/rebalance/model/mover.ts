@@ -6,6 +6,7 @@
 import { openJournal, takeOver } from '../journal.js';
 import {
   isEndState,
+  isHeldIn,
   type MoveRole,
   type MoveState,
   mayAbort,
@@ -83,6 +84,13 @@ function takeStep(
   visit: Visit,
 ): void {
   const { journal } = state;
+  const idle = rules.leftIdle(journal.state, idleOn(state, 'source'), idleOn(state, 'destination'));
+  if (idle !== undefined) {
+    const on = shardOf(state, idle);
+    const taken = { ...state.shards[on], inbound: [], isIdle: false };
+    visit(`what stands idle on ${SHARDS[on]} is taken off`, withShard(state, on, taken));
+    return;
+  }
   const command = rules.nextStep(journal, factsOf(state, wish));
   if (command.kind === 'advance')
     visit(`journal: ${command.to}`, advanceTo(rules, state, command.to));
@@ -99,6 +107,10 @@ function takeStep(
       zombiesLeft: state.zombiesLeft - 1,
     });
   }
+}
+
+function idleOn(state: CutOverState, role: MoveRole): { readonly hasIdleInbound: boolean } {
+  return { hasIdleInbound: state.shards[shardOf(state, role)].isIdle };
 }
 
 /** Once after each command that is on its way: another takeover would change nothing but the number. */
@@ -172,7 +184,11 @@ function advanceTo(rules: CutOverRules, state: CutOverState, to: MoveState): Cut
   const news = { ...catalog, revision: catalog.revision + 1 };
   switch (change.catalog) {
     case 'hold':
-      return { ...state, journal, catalog: { ...news, isHeld: true } };
+      return {
+        ...(rules.streamsOverlap && to === 'fencing' ? withReverse(state) : state),
+        journal,
+        catalog: { ...news, isHeld: true },
+      };
     case 'switch':
       return {
         ...state,
@@ -184,6 +200,12 @@ function advanceTo(rules: CutOverRules, state: CutOverState, to: MoveState): Cut
     case undefined:
       return { ...state, journal };
   }
+}
+
+/** The reverse stream is made ready before the hold. */
+function withReverse(state: CutOverState): CutOverState {
+  const on = shardOf(state, 'source');
+  return withShard(state, on, { ...state.shards[on], isIdle: true });
 }
 
 /** What an effect does to a shard, its rows and the streams; undefined while it waits for open writes. */
@@ -205,13 +227,20 @@ function withEffect(
   switch (effect.kind) {
     case 'create-inbound': {
       if (shard.record.hasInbound) return next;
+      // It goes on where it stood.
+      if (shard.isIdle) return withShard(state, on, { ...shard, record, isIdle: false });
       const copied = state.shards[otherShard(on)].value;
       const inbound = effect.copies && copied !== 0 ? [copied] : [];
       return withShard(next, on, { ...shard, record, inbound });
     }
-    case 'drop-inbound':
-      return withShard(next, on, { ...shard, record, inbound: [] });
-    case 'write-barrier':
+    case 'drop-inbound': {
+      if (rules.streamsOverlap && isHeldIn(state.journal.state)) {
+        const isIdle = shard.isIdle || shard.record.hasInbound;
+        return withShard(next, on, { ...shard, record, isIdle });
+      }
+      return withShard(next, on, { ...shard, record, inbound: [], isIdle: false });
+    }
+    case 'fence':
       return streamed(next, on, barrierOf(generation));
     case 'clean':
       if (shard.value === 0) return next;
@@ -225,7 +254,7 @@ function withEffect(
 export function streamed(state: CutOverState, from: ShardIndex, what: number): CutOverState {
   const to = otherShard(from);
   const shard: ModelShard = state.shards[to];
-  if (!shard.record.hasInbound) return state;
+  if (!shard.record.hasInbound && !shard.isIdle) return state;
   return withShard(state, to, { ...shard, inbound: [...shard.inbound, what] });
 }
 

@@ -9,13 +9,17 @@
  */
 
 import { renewedLease } from '../../topology/lease.js';
+import { leftIdle } from '../decide-action.js';
 import { nextStep } from '../next-step.js';
 import { routeCall } from '../router-lease.js';
 import { applyEffect } from '../shard-record.js';
 import {
   acknowledgesAtOnce,
+  barriersAlone,
+  barrierWithoutFence,
   bothStreamsAtOnce,
   cleanAtAnyGeneration,
+  cleaningKeepsOwnersStream,
   effectOn,
   fenceWithoutLock,
   ignoringGeneration,
@@ -30,7 +34,6 @@ import {
   relinquishAtAnyGeneration,
   reverseAfterOpening,
   UNLOCKED_FENCE,
-  unfencedBarriers,
   withdrawingKeepsReverse,
   withoutGrace,
   withoutLocalCheck,
@@ -54,6 +57,7 @@ const LOST = /a write is lost/;
 const STALE = /a read showed/;
 const TWO = /two shards/;
 const LEFT = /the move is over/;
+const LOST_OR_LEFT = /a write is lost|the move is over/;
 const STUCK = /no end can be reached/;
 
 const FOREIGN_ONLY: CutOverBounds = {
@@ -80,7 +84,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the position is taken before the fence',
-    broken: { nextStep: positionBeforeFence, applyEffect: unfencedBarriers },
+    broken: { nextStep: positionBeforeFence, applyEffect: barriersAlone },
     bounds: FOREIGN_ONLY,
     caught: LOST,
   },
@@ -88,7 +92,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the switch does not wait for the stream to be drained',
     broken: {
       nextStep: misled(({ destination }, { state, generation }) =>
-        state === 'draining'
+        state === 'fencing'
           ? { destination: { ...destination, barrierSeen: generation } }
           : undefined,
       ),
@@ -98,13 +102,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the switch does without a fence',
-    broken: {
-      nextStep: misled(({ source }, { state, generation }) => {
-        if (state === 'fencing') return { source: { ...source, isFenced: true, generation } };
-        return state === 'draining' ? { source: { ...source, isFenced: true } } : undefined;
-      }),
-      applyEffect: unfencedBarriers,
-    },
+    broken: { nextStep: barrierWithoutFence, applyEffect: barriersAlone },
     bounds: FOREIGN_ONLY,
     caught: LOST,
   },
@@ -233,6 +231,32 @@ export const MUTANTS: readonly Mutant[] = [
     caught: LOST,
   },
   {
+    name: 'rows are cleaned while the stream into the owner stands, if nobody took it off before',
+    broken: {
+      streamsOverlap: true,
+      nextStep: cleaningKeepsOwnersStream,
+      leftIdle: () => undefined,
+    },
+    bounds: { ...FOREIGN_ONLY, canAbort: false, canRollBack: false },
+    caught: LOST_OR_LEFT,
+  },
+  {
+    name: 'the stream into the owner is not dropped before rows are cleaned',
+    broken: { streamsOverlap: true, nextStep: cleaningKeepsOwnersStream },
+    bounds: FOREIGN_ONLY,
+    caught: 'harmless alone',
+  },
+  {
+    name: 'what the switch has left idle is taken off late',
+    broken: {
+      streamsOverlap: true,
+      leftIdle: (state, ...records) =>
+        state === 'reversing' ? undefined : leftIdle(state, ...records),
+    },
+    bounds: ONE_ROUTER,
+    caught: 'harmless alone',
+  },
+  {
     name: 'the fence of a rollback does not wait for open writes',
     broken: {
       nextStep: (journal, facts) => {
@@ -257,7 +281,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a rollback does not wait for the reverse stream to be drained',
     broken: {
       nextStep: misled(({ source }, { state, generation }) =>
-        state === 'rollback_draining'
+        state === 'rollback_fencing'
           ? { source: { ...source, barrierSeen: generation } }
           : undefined,
       ),

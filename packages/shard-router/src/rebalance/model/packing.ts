@@ -46,11 +46,9 @@ const EFFECTS: readonly ((epoch: number) => ShardEffect)[] = [
   () => ({ kind: 'drop-inbound' }),
   () => ({ kind: 'fence' }),
   () => ({ kind: 'unfence' }),
-  () => ({ kind: 'write-barrier' }),
   (epoch) => ({ kind: 'relinquish', epoch }),
   (epoch) => ({ kind: 'open', epoch }),
   () => ({ kind: 'clean' }),
-  () => ({ kind: 'settle' }),
 ];
 const EFFECT_NUMBER = new Map(
   EFFECTS.map((effect, number) => [effectName(effect(0)), number + 1] as const),
@@ -161,7 +159,8 @@ function packShard(fields: Fields, ranks: AllRanks, shard: ModelShard, generatio
     .flag(record.barrierSeen === generation)
     .put(ranks.generations.of(record.generation), 2)
     .put(ranks.epochs.of(record.epoch), 3)
-    .put(ranks.versions.of(shard.value), 3);
+    .put(ranks.versions.of(shard.value), 3)
+    .flag(shard.isIdle);
 }
 
 function packStream(ranks: AllRanks, shard: ModelShard, generation: number): number {
@@ -299,12 +298,13 @@ function unpackShard(body: FieldReader, stream: number, generation: number): Mod
     epoch: body.take(3),
   };
   const value = body.take(3);
+  const isIdle = body.flag();
   const reader = new FieldReader(stream);
   const inbound = Array.from({ length: reader.take(4) }, () => {
     const streamed = reader.take(BITS_PER_STREAMED);
     return streamed === PACKED_BARRIER ? barrierOf(generation) : streamed;
   });
-  return { record, value, inbound };
+  return { record, value, inbound, isIdle };
 }
 
 function unpackRouter(word: number): ModelRouter {

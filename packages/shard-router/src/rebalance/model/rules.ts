@@ -6,6 +6,7 @@
  */
 
 import { renewedLease } from '../../topology/lease.js';
+import { leftIdle } from '../decide-action.js';
 import { advance } from '../journal.js';
 import { nextStep } from '../next-step.js';
 import { acknowledgement, isVerified, judgeRead, routeCall } from '../router-lease.js';
@@ -14,6 +15,7 @@ import { acceptsWrites, applyEffect } from '../shard-record.js';
 /** Everything that decides in a cut-over. */
 export interface CutOverRules {
   readonly nextStep: typeof nextStep;
+  readonly leftIdle: typeof leftIdle;
   readonly applyEffect: typeof applyEffect;
   readonly acceptsWrites: typeof acceptsWrites;
   readonly advance: typeof advance;
@@ -30,11 +32,17 @@ export interface CutOverRules {
   readonly verifiesAfterReading: boolean;
   /** Whether a timer takes fences off by itself. */
   readonly timerUnfences: boolean;
+  /**
+   * Whether a stream leaves out what another one has brought, as from PostgreSQL 16 on. Then both may stand at once: the
+   * reverse one is there before the hold, and what is ended while callers wait goes on until it is taken off.
+   */
+  readonly streamsOverlap: boolean;
 }
 
 /** The rules as they are. */
 export const RULES: CutOverRules = {
   nextStep,
+  leftIdle,
   applyEffect,
   acceptsWrites,
   advance,
@@ -46,4 +54,5 @@ export const RULES: CutOverRules = {
   ownLeaseEndsFirst: true,
   verifiesAfterReading: true,
   timerUnfences: false,
+  streamsOverlap: false,
 };

@@ -60,6 +60,8 @@ export interface ModelShard {
   readonly value: number;
   /** What the subscription here has yet to apply: versions, 0 for a deletion, and barriers. */
   readonly inbound: readonly number[];
+  /** Whether there is a subscription that flows although the record says that it counts no more, or not yet. */
+  readonly isIdle: boolean;
 }
 
 /** Barriers in a stream are told from versions by their size. */
@@ -159,8 +161,8 @@ export function initialState(bounds: CutOverBounds): CutOverState {
     },
     catalog: { revision: 2, owner: 0, epoch: 0, isHeld: false },
     shards: [
-      { record: record(true), value: 0, inbound: [] },
-      { record: record(false), value: 0, inbound: [] },
+      { record: record(true), value: 0, inbound: [], isIdle: false },
+      { record: record(false), value: 0, inbound: [], isIdle: false },
     ],
     routers: Array.from({ length: bounds.routers }, () => router),
     foreign: { isWriting: false, left: bounds.foreignWrites },

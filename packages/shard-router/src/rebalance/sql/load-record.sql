@@ -2,6 +2,7 @@
 -- :move  as a literal   :lock  `FOR UPDATE OF r`, or nothing
 SELECT r.generation::float8 AS generation, r.is_fenced AS "isFenced", r.has_inbound AS "hasInbound",
   r.has_outbound AS "hasOutbound", r.has_idle_inbound AS "hasIdleInbound",
+  r.deferred_indexes <> '{}' AS "hasDeferredIndexes",
   r.has_foreign_rows AS "hasForeignRows", r.barrier_written::float8 AS "barrierWritten",
   CASE WHEN r.has_inbound THEN coalesce((
     SELECT max(b.generation) FROM shardline.move_barrier AS b

@@ -32,19 +32,3 @@ export const clean: Step<ShardEffect & { kind: 'clean' }> = {
     locks: undefined,
   }),
 };
-
-/** Nothing but the generation. */
-export const settle: Step<ShardEffect & { kind: 'settle' }> = {
-  kind: 'settle',
-  precondition: 'none',
-  undo: undefined,
-  run: (work, on, effect) => {
-    const { id, journal } = work.row;
-    return runEffect(work[on].session, id, effect, journal.generation, () => []);
-  },
-  describe: () => ({
-    description: 'tell the shard that nothing older may come any more',
-    sql: [],
-    locks: undefined,
-  }),
-};

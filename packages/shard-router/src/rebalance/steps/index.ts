@@ -1,8 +1,7 @@
 /** The steps of a move, by the effect that they bring about. */
 
 import type { ShardEffect } from '../shard-record.js';
-import { writeBarrier } from './barrier.js';
-import { clean, settle } from './clean.js';
+import { clean } from './clean.js';
 import { fence, open, relinquish, unfence } from './fence.js';
 import type { Step } from './step.js';
 import { createInbound, dropInbound } from './streams.js';
@@ -12,11 +11,9 @@ const STEPS: { readonly [Kind in ShardEffect['kind']]: Step<ShardEffect & { kind
   'drop-inbound': dropInbound,
   fence,
   unfence,
-  'write-barrier': writeBarrier,
   relinquish,
   open,
   clean,
-  settle,
 };
 
 /** The step that brings an effect about. */

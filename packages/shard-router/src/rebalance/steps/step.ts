@@ -31,8 +31,13 @@ export interface Step<Effect extends ShardEffect = ShardEffect> {
   readonly kind: Effect['kind'];
   /** What must hold, in words; the shard's reducer refuses the step if it does not. */
   readonly precondition: string;
-  /** Brings the effect about. Safe to repeat. @returns the shard's record after it. */
-  run(work: MoveWork, on: MoveRole, effect: Effect): Promise<StoredRecord>;
+  /**
+   * Brings the effect about. Safe to repeat.
+   *
+   * @param known the shard's record, as the session that holds the move's lock has read or left it.
+   * @returns the shard's record after it.
+   */
+  run(work: MoveWork, on: MoveRole, effect: Effect, known: StoredRecord): Promise<StoredRecord>;
   /** The effect that takes it back; undefined where only the next switch does. */
   readonly undo: ShardEffect['kind'] | undefined;
   describe(preview: StepPreview, on: MoveRole): StepDescription;

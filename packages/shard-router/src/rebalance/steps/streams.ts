@@ -1,6 +1,7 @@
 import { quoteIdentifier } from '@shardline/core';
 import { cleanRows } from '../clean-rows.js';
-import type { MoveRole } from '../move-state.js';
+import { deferIndexes } from '../deferred-indexes.js';
+import { isHeldIn, type MoveRole } from '../move-state.js';
 import { type MoveWork, otherRole } from '../move-work.js';
 import { loadRecord, runEffect, type StoredRecord, withGeneration } from '../record-store.js';
 import type { ShardEffect } from '../shard-record.js';
@@ -8,7 +9,9 @@ import {
   closeOutbound,
   createSubscription,
   dropSubscription,
+  enableSubscription,
   isSlotAlive,
+  mayStreamsOverlap,
   openOutbound,
   skipToNow,
 } from '../stream.js';
@@ -22,16 +25,18 @@ export const createInbound: Step<CreateInbound> = {
   kind: 'create-inbound',
   precondition: 'a shard that owns the slots is never copied onto',
   undo: 'drop-inbound',
-  run: async (work, on, effect) => {
+  run: async (work, on, effect, told) => {
     const { session } = work[on];
     const { id, journal } = work.row;
-    const known = await loadRecord(session, id);
+    // Of a stream that was lost, the mover says that there is none; what is left of it has to go first.
+    const known = effect.copies ? await loadRecord(session, id) : told;
     if (known?.hasInbound && (await isFed(work, on))) {
       return runEffect(session, id, effect, journal.generation, () => []);
     }
     if (known?.hasIdleInbound && (await isFed(work, on))) return wake(work, on, effect);
     if (known?.hasInbound || known?.hasIdleInbound) await takeOff(work, on, known);
     if (effect.copies && known?.hasForeignRows) await empty(work, on);
+    if (effect.copies) await deferIndexes(work);
     const conninfo = await openOutbound(work, on);
     const statement = await createSubscription(work, on, conninfo, {
       copies: effect.copies,
@@ -63,14 +68,17 @@ export const dropInbound: Step<ShardEffect & { kind: 'drop-inbound' }> = {
   precondition:
     'none: it is sent even where there is nothing to drop, so that no late stream can begin',
   undo: undefined,
-  run: async (work, on, effect) => {
+  run: (work, on, effect, known) => {
     const { session } = work[on];
     const { id, journal } = work.row;
-    const known = await loadRecord(session, id);
-    const exists = known?.hasInbound || known?.hasIdleInbound;
-    return runEffect(session, id, effect, journal.generation, () =>
-      exists ? [...dropSubscription(id, on), idle(id, false)] : [],
-    );
+    return runEffect(session, id, effect, journal.generation, () => {
+      if (!known.hasInbound && !known.hasIdleInbound) return [];
+      // While callers wait it is only written down as idle, and taken off when they are let go: behind the fence it has
+      // nothing to bring, and what the other stream brings here it leaves out.
+      const isIdle = !known.hasInbound || mayStreamsOverlap(work);
+      if (isHeldIn(journal.state) && isIdle) return [idle(id, true)];
+      return [...dropSubscription(id, on), idle(id, false)];
+    });
   },
   describe: ({ move }, on) => ({
     description: 'end the stream',
@@ -80,14 +88,16 @@ export const dropInbound: Step<ShardEffect & { kind: 'drop-inbound' }> = {
 };
 
 /**
- * Makes the reverse stream ready before the pause: everything stands and nothing runs. In the pause it is only
- * switched on.
+ * Makes the reverse stream ready before the pause. Where streams may overlap it runs already and has nothing to bring, since
+ * it leaves out what the forward one has brought and nobody else may write there: that it can run is proven before anybody
+ * waits, and no server has to begin a worker while somebody does. Before PostgreSQL 16 it is switched on in the pause.
+ * Until the record says `hasInbound` it counts as idle either way.
  */
 export async function prepareReverse(work: MoveWork): Promise<void> {
   const conninfo = await openOutbound(work, 'source');
   const statement = await createSubscription(work, 'source', conninfo, {
     copies: false,
-    isEnabled: false,
+    isEnabled: mayStreamsOverlap(work),
   });
   const { session } = work.source;
   const { id, journal } = work.row;
@@ -127,11 +137,9 @@ async function wake(work: MoveWork, on: MoveRole, effect: CreateInbound): Promis
   const { session } = work[on];
   const { id, journal } = work.row;
   const name = streamName(id, on);
-  if (Math.min(work.source.version, work.destination.version) < 16) {
-    await skipToNow(work[otherRole(on)], name);
-  }
+  if (!effect.copies && !mayStreamsOverlap(work)) await skipToNow(work[otherRole(on)], name);
   return runEffect(session, id, effect, journal.generation, () => [
-    `ALTER SUBSCRIPTION ${quoteIdentifier(name)} ENABLE`,
+    enableSubscription(name),
     idle(id, false),
   ]);
 }

@@ -1,7 +1,7 @@
 import { isShardlineError, withDeadline } from '@shardline/core';
 import { encodeFrame, FrameKind, type StandingFreshness } from '../entry/frame.js';
 import type { StampPair } from '../entry/frame-extras.js';
-import { joined, lifeWith, standingIn, stillStanding } from '../entry/standing-freshness.js';
+import { joined, lifeWith, stillStanding } from '../entry/standing-freshness.js';
 import { newToken } from '../entry/token.js';
 import { cacheErrors } from '../errors.js';
 import type { InvalidationReport, Invalidator } from '../invalidate/invalidator.js';
@@ -157,7 +157,7 @@ function standingOf(
 ): StandingFreshness | undefined {
   const nowMs = clock.now();
   const own = freshness === undefined ? undefined : { freshness, untilMs: nowMs + tombstoneMs };
-  const stood = lease === undefined ? standingIn(look.seen.bytes, nowMs) : lease.standing;
+  const stood = lease === undefined ? look.standing : lease.standing;
   return stillStanding(joined(stood, own), nowMs);
 }
 

@@ -127,7 +127,9 @@ test('what goes wrong with connections is counted for the server that it went wr
   });
   await narrow.ready();
   const client = await narrow.connect();
+  // A BEGIN by itself goes to no server yet.
   await client.query('BEGIN');
+  await client.query('INSERT INTO bet VALUES (5)');
   const insert = narrow.query('INSERT INTO bet VALUES (3)');
   await expect(insert).rejects.toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT' });
   client.release();

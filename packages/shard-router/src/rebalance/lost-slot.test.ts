@@ -163,7 +163,7 @@ describe('a move whose slot is lost while callers are held back for its switch',
       busy.world.rebalancerOptions({ pauseTimeout: '1s' }),
       {
         failpoint: async (at) => {
-          if (isDropped || at !== 'before write-barrier on source') return;
+          if (isDropped || at !== 'before fence on source') return;
           isDropped = true;
           await waitUntil(() => dropSlot(owner, 'forward'), { what: 'the slot to go' });
         },

@@ -35,8 +35,7 @@ export const createInbound: Step<CreateInbound> = {
     }
     if (known?.hasIdleInbound && (await isFed(work, on))) return wake(work, on, effect);
     if (known?.hasInbound || known?.hasIdleInbound) await takeOff(work, on, known);
-    if (effect.copies && known?.hasForeignRows) await empty(work, on);
-    if (effect.copies) await deferIndexes(work);
+    if (effect.copies) await clearTheGround(work, on, known?.hasForeignRows === true);
     const conninfo = await openOutbound(work, on);
     const statement = await createSubscription(work, on, conninfo, {
       copies: effect.copies,
@@ -144,7 +143,20 @@ async function wake(work: MoveWork, on: MoveRole, effect: CreateInbound): Promis
   ]);
 }
 
-/** A copy begins on empty ground: what an earlier one has left would be in its way. */
+/**
+ * A copy begins on empty ground: what an earlier one has left would be in its way.
+ *
+ * Taking that away are deletions of this shard's own, and a reverse stream that stands already would bring them to the
+ * owner. So it goes first; it is made again when the copy has caught up.
+ */
+async function clearTheGround(work: MoveWork, on: MoveRole, hasRows: boolean): Promise<void> {
+  const other = otherRole(on);
+  const back = await loadRecord(work[other].session, work.row.id);
+  if (back?.hasInbound || back?.hasIdleInbound) await takeOff(work, other, back);
+  if (hasRows) await empty(work, on);
+  await deferIndexes(work);
+}
+
 async function empty(work: MoveWork, on: MoveRole): Promise<void> {
   const { session } = work[on];
   const { id, journal } = work.row;

@@ -35,15 +35,18 @@ interface Cell {
 }
 
 const LAST_BEFORE_SWITCH = WAYS.forward.split(' ').indexOf('committed');
-/** What is given up was left in the state before, which is killed and given up after its row already. */
-const MOMENTS_OF_ABORT = isLong ? MOMENTS : (['after'] as const);
+/**
+ * What is given up was left in the state before, which is killed and given up after its row already; and the way back takes
+ * the steps of the way forward. So on every push these are killed after the rows, and before them in the long run.
+ */
+const MOMENTS_ELSEWHERE = isLong ? MOMENTS : (['after'] as const);
 const CELLS: readonly Cell[] = [
   ...cellsOf('forward', MOMENTS, { next: 'resume', rollsBack: false }),
-  ...cellsOf('forward', MOMENTS_OF_ABORT, { next: 'abort', rollsBack: false }).slice(
+  ...cellsOf('forward', MOMENTS_ELSEWHERE, { next: 'abort', rollsBack: false }).slice(
     0,
-    MOMENTS_OF_ABORT.length * LAST_BEFORE_SWITCH,
+    MOMENTS_ELSEWHERE.length * LAST_BEFORE_SWITCH,
   ),
-  ...cellsOf('back', MOMENTS, { next: 'resume', rollsBack: true }),
+  ...cellsOf('back', MOMENTS_ELSEWHERE, { next: 'resume', rollsBack: true }),
 ];
 
 function cellsOf(

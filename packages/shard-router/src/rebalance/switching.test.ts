@@ -41,10 +41,12 @@ async function beginBlocked(rebalancer: Awaited<ReturnType<typeof open>>) {
   const id = await waitFor(rebalancer, ({ state }) => state === 'catching_up');
   return { work, id, blocker: await holdTable() };
 }
+/** Longer than a call of the traffic takes on a slow machine, since what is in the way is sent away whoever began it. */
 const TERMINATING = {
   lockTimeout: '50ms',
   longTransactions: 'terminate',
-  terminateAfter: '100ms',
+  terminateAfter: '3s',
+  pauseTimeout: '30s',
 } as const satisfies MoveLimits;
 
 /** A transaction that keeps the table of the source from being locked, until it is ended. */

@@ -141,7 +141,7 @@ describe('a row that was written', () => {
 describe('writers of one row at once', () => {
   test('leave what the last of them stored, or nothing, in every process', async () => {
     const id = await account();
-    for (let round = 0; round < 60; round += 1) {
+    for (let round = 0; round < 25; round += 1) {
       const writers = [here, there, here, there].map((layer, at) =>
         layer.entities.accounts.update(id, { cents: 10 * round + at }),
       );
@@ -159,7 +159,7 @@ describe('writers of one row at once', () => {
 
   test('that change it around the cache are never hidden: a strict read shows what was acknowledged', async () => {
     const id = await account();
-    for (let round = 0; round < 40; round += 1) {
+    for (let round = 0; round < 20; round += 1) {
       const around = async () => {
         const sql = `UPDATE accounts SET cents = ${1000 + round} WHERE account_id = ${id}`;
         await topology.shard(0).primary.query(sql);

@@ -8,7 +8,7 @@ import { type Actors, type Setup, scenario } from './world.js';
  * never read anything older than what it has written, be that in the buffer, under way or in the source.
  */
 const TORTURE = process.env['SHARDLINE_TORTURE'] === '1';
-const LIMIT = TORTURE ? 500_000 : 300;
+const LIMIT = TORTURE ? 500_000 : 500;
 
 const base = {
   write: 'behind',

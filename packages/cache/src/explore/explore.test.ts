@@ -15,7 +15,7 @@ import { type Actors, type Setup, scenario } from './world.js';
  * return anything older than the last acknowledged invalidation.
  */
 const TORTURE = process.env['SHARDLINE_TORTURE'] === '1';
-const LIMIT = TORTURE ? 2_000_000 : 300;
+const LIMIT = TORTURE ? 2_000_000 : 600;
 
 const readAndChange: Actors = { at: (world, one, two) => [world.read(one), world.change(two)] };
 const twoReadersAndChange: Actors = {

@@ -281,7 +281,7 @@ describe('Ctrl-C', () => {
     });
     terminal.type(CTRL_C);
     const { exitCode, shown } = await terminal.ended;
-    expect(exitCode).toBe(130);
+    expect(exitCode, shown).toBe(130);
     expect(shown).toContain('Nothing was begun');
     expect(await stateOf()).toBeUndefined();
   });
@@ -317,7 +317,7 @@ describe('Ctrl-C', () => {
       // The second one, if the first has not ended it by then.
       if (columns === 40) terminal.type(CTRL_C);
       const { exitCode, shown } = await terminal.ended;
-      expect(exitCode).toBe(130);
+      expect(exitCode, shown).toBe(130);
       const bars = drawnLines(shown).filter((line) => /[█░]/.test(line));
       expect(bars.length).toBeGreaterThan(0);
       for (const line of bars) expect([...line].length).toBeLessThanOrEqual(columns);

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from './clock.js';
-import { sleep, withDeadline } from './deadline.js';
+import { sleep, throwIfAborted, withDeadline } from './deadline.js';
 
 const never = () => new Promise<never>(() => {});
 
@@ -62,6 +62,16 @@ describe('withDeadline', () => {
     await withDeadline(options, async () => 'done');
     await withDeadline(options, async () => Promise.reject(new Error('no'))).catch(() => {});
     expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+  });
+
+  test('work that is given up between two of its steps ends as one that was waiting does', () => {
+    const controller = new AbortController();
+    throwIfAborted(controller.signal, 'Digging');
+    throwIfAborted(undefined, 'Digging');
+    controller.abort('tired');
+    expect(() => throwIfAborted(controller.signal, 'Digging')).toThrow(
+      expect.objectContaining({ code: 'ABORTED', cause: 'tired' }),
+    );
   });
 
   test('sleep gives its timer back when it is given up', async () => {

@@ -86,6 +86,16 @@ export function abortedError(doing: string, reason: unknown): ShardlineError {
   });
 }
 
+/**
+ * Ends work at a point where nothing is half done, if its caller has given it up.
+ *
+ * @throws ShardlineError `ABORTED`. The signal's own `throwIfAborted` throws its reason, which can be anything: whoever
+ * tells an end that was asked for from a fault by its code would take it for a fault.
+ */
+export function throwIfAborted(signal: AbortSignal | undefined, doing: string): void {
+  if (signal?.aborted === true) throw abortedError(doing, signal.reason);
+}
+
 /** Waits; ends early, with `ABORTED`, if the signal fires. */
 export async function sleep(
   delayMs: number,

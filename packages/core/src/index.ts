@@ -7,6 +7,7 @@ export {
   type DeadlineOptions,
   deadlineError,
   sleep,
+  throwIfAborted,
   withDeadline,
 } from './deadline.js';
 export {

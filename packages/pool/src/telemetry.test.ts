@@ -121,11 +121,14 @@ test('what goes wrong with connections is counted for the server that it went wr
     primary: { connectionString: primary.url, name: 'crowded' },
     replicas: [{ connectionString: replica.url, name: 'quiet' }],
     max: 1,
-    acquireTimeout: '50ms',
-    failoverTimeout: '10s',
+    // Long enough for a slow machine to give a connection that is there, and to make one.
+    acquireTimeout: '500ms',
+    dialTimeout: '10s',
+    failoverTimeout: '30s',
     leakReportAfter: '20ms',
   });
   await narrow.ready();
+  await narrow.query('INSERT INTO bet VALUES (6)', { timeout: '30s' });
   const client = await narrow.connect();
   // A BEGIN by itself goes to no server yet.
   await client.query('BEGIN');

@@ -15,7 +15,7 @@
  * their counts are better.
  */
 
-import { quoteInteger } from '@shardline/core';
+import { quoteInteger, throwIfAborted } from '@shardline/core';
 import type { Keyspace, ShardedTable } from '../keyspace.js';
 import type { SlotMeasure } from '../placement/analyze.js';
 import type { ShardEndpoint } from './move-context.js';
@@ -59,7 +59,7 @@ export async function measureSlots(
 ): Promise<MeasuredSlot[]> {
   const sums = new Map<number, SlotSum>();
   for (const table of tables) {
-    options.signal?.throwIfAborted();
+    throwIfAborted(options.signal, `Measuring ${endpoint.name}`);
     await addTable(sums, endpoint, keyspace, table, options);
   }
   return [...sums]

@@ -24,7 +24,13 @@
  * Only what differs is written: rows of sharded tables may refer to these.
  */
 
-import { isShardlineError, quoteIdentifier, quoteQualified, ShardlineError } from '@shardline/core';
+import {
+  isShardlineError,
+  quoteIdentifier,
+  quoteQualified,
+  ShardlineError,
+  throwIfAborted,
+} from '@shardline/core';
 import { routerErrors } from '../errors.js';
 import type { Queryable } from '../shard/queryable.js';
 import type { TableName } from './copy-schema.js';
@@ -74,7 +80,7 @@ export async function seedReferenceTables(
   options: SeedOptions = {},
 ): Promise<SeededTable[]> {
   for (let attempt = 1; tables.length > 0; attempt += 1) {
-    options.signal?.throwIfAborted();
+    throwIfAborted(options.signal, 'Seeding reference tables');
     try {
       return await seedLocked(from, to, tables, options.epoch);
     } catch (error) {

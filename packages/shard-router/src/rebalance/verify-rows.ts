@@ -15,7 +15,7 @@
  * row is being written and is looked at again.
  */
 
-import { quoteInteger } from '@shardline/core';
+import { quoteInteger, throwIfAborted } from '@shardline/core';
 import type { Keyspace, ShardedTable } from '../keyspace.js';
 import type { MoveContext, ShardEndpoint } from './move-context.js';
 import type { VerifyReport } from './rebalancer.js';
@@ -65,6 +65,7 @@ export interface VerifyOutcome {
   }[];
 }
 
+const COMPARING = 'Comparing rows';
 const MAX_DIFFERENCES = 100;
 const DEFAULT_CHUNKS = 16;
 /** Keys of a share are fetched by name from this many rows down. */
@@ -91,10 +92,10 @@ export async function verifyMove(
   let rowsCompared = 0;
   let done = options.resumeFrom ?? 0;
   while (done < slots.length && differences.length < MAX_DIFFERENCES) {
-    options.signal?.throwIfAborted();
+    throwIfAborted(options.signal, COMPARING);
     const chunk = slots.slice(done, done + chunkSlots);
     for (const digest of digests) {
-      options.signal?.throwIfAborted();
+      throwIfAborted(options.signal, COMPARING);
       const comparison = new TableComparison(context, digest, options);
       rowsCompared += await comparison.compare(chunk);
       differences.push(...comparison.differences);
@@ -188,7 +189,7 @@ class TableComparison {
     source: Group | undefined,
     destination: Group | undefined,
   ): Promise<void> {
-    this.#options.signal?.throwIfAborted();
+    throwIfAborted(this.#options.signal, COMPARING);
     if (this.differences.length >= MAX_DIFFERENCES) return;
     const rows = Math.max(source?.rows ?? 0, destination?.rows ?? 0);
     const keyHash = `pg_catalog.hashtextextended(${this.#digest.key}, 0)`;
@@ -222,7 +223,7 @@ class TableComparison {
     let before: Groups = new Map();
     let destination: Groups = new Map();
     for (let look = 0; open.length > 0 && look < LOOKS; look += 1) {
-      signal?.throwIfAborted();
+      throwIfAborted(signal, COMPARING);
       before = await this.#rowsOf(this.#context.source, slot, open);
       await settle?.();
       destination = await this.#rowsOf(this.#context.destination, slot, open);

@@ -8,7 +8,7 @@
 
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { quoteIdentifier, quoteQualified, ShardlineError } from '@shardline/core';
+import { quoteIdentifier, quoteQualified, ShardlineError, throwIfAborted } from '@shardline/core';
 import type pg from 'pg';
 import { from as copyInto } from 'pg-copy-streams';
 import { routerErrors } from '../errors.js';
@@ -76,7 +76,7 @@ class Copier {
   }
 
   async add(row: WriteRow): Promise<void> {
-    this.#signal?.throwIfAborted();
+    throwIfAborted(this.#signal, `Copying into ${this.#table.name}`);
     const placed = placeRow(this.#keyspace.keyspace, this.#table, row);
     const shard = this.#keyspace.topology.ownerOf(placed.slot);
     const chunk = this.#gathering.get(shard);

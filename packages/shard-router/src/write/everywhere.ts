@@ -10,7 +10,7 @@
  * and each once more behind the statement, under a lock that whoever lets a shard join takes alone.
  */
 
-import { ShardlineError } from '@shardline/core';
+import { ShardlineError, throwIfAborted } from '@shardline/core';
 import type pg from 'pg';
 import { routerErrors } from '../errors.js';
 import type { CallOptions, RouterCore } from '../router-core.js';
@@ -61,7 +61,7 @@ export async function runEverywhere(
     names.map(async (name): Promise<ShardOutcome> => {
       await running.acquire();
       try {
-        options.signal?.throwIfAborted();
+        throwIfAborted(options.signal, `Running a statement on '${name}'`);
         return await runOn(core, core.shard(name), sql, values, options);
       } catch (error) {
         return { shard: name, status: 'failed', error };

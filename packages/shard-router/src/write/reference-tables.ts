@@ -11,7 +11,7 @@
  * at READ COMMITTED, whatever the default: a snapshot from before the wait for the lock would not show it.
  */
 
-import { ShardlineError } from '@shardline/core';
+import { ShardlineError, throwIfAborted } from '@shardline/core';
 import type pg from 'pg';
 import { routerErrors } from '../errors.js';
 import { type Attempt, type CallOptions, done, MOVED, type RouterCore } from '../router-core.js';
@@ -68,7 +68,7 @@ export class ReferenceTables {
   ): Promise<pg.QueryResult> {
     const untilMs = this.#core.deadline();
     for (;;) {
-      options.signal?.throwIfAborted();
+      throwIfAborted(options.signal, 'Writing to reference tables');
       const { topology } = this.#core;
       // In a fixed order: two writers then wait for each other instead of for ever.
       const shards = this.#core.members().sort((a, b) => (a.name < b.name ? -1 : 1));

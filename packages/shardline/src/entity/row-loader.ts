@@ -1,3 +1,4 @@
+import { throwIfAborted } from '@shardline/core';
 import { runInPoolSessions, type SessionPosition } from '@shardline/pool';
 import { type LoadFloor, laterFloor, readFreshness } from '../freshness/freshness.js';
 import type { LoadSession, ShardFloors } from '../freshness/shard-floors.js';
@@ -71,7 +72,7 @@ export class RowLoader<Row extends object> {
   ): Promise<Map<string, CachedRow<Row>>> {
     const { names, source, epoch, shardOf } = this.#parts;
     for (;;) {
-      call.signal?.throwIfAborted();
+      throwIfAborted(call.signal, `Reading ${this.#parts.names.table.entity}`);
       const atEpoch = epoch();
       const sessions = await this.#sessionsFor(wanted);
       const { key, id } = names.table;

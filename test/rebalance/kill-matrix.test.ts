@@ -34,34 +34,38 @@ interface Cell {
   readonly next: 'resume' | 'abort';
 }
 
-const LAST_BEFORE_SWITCH = WAYS.forward.split(' ').indexOf('committed');
-/**
- * Before a row the one before it stands, with what was done since; the package's own tests stop there without a process. So
- * on every push processes are killed after all rows, and before those of the switch; the long run kills at both everywhere.
- */
-const MOMENTS_ELSEWHERE = isLong ? MOMENTS : (['after'] as const);
-const BEFORE_ON_EVERY_PUSH = ['drained', 'committed', 'reversing'];
-function isForThisRun({ killAt }: Cell): boolean {
-  const [moment, state = ''] = killAt.split(' ');
-  return isLong || moment === 'after' || BEFORE_ON_EVERY_PUSH.includes(state);
-}
+const STATES_BEFORE_SWITCH = WAYS.forward
+  .split(' ')
+  .slice(0, WAYS.forward.split(' ').indexOf('committed'));
 const CELLS: readonly Cell[] = [
-  ...cellsOf('forward', MOMENTS, { next: 'resume', rollsBack: false }).filter(isForThisRun),
-  ...cellsOf('forward', MOMENTS_ELSEWHERE, { next: 'abort', rollsBack: false }).slice(
-    0,
-    MOMENTS_ELSEWHERE.length * LAST_BEFORE_SWITCH,
-  ),
-  ...cellsOf('back', MOMENTS_ELSEWHERE, { next: 'resume', rollsBack: true }),
-];
+  ...cellsOf(WAYS.forward.split(' '), { next: 'resume', rollsBack: false }),
+  ...cellsOf(STATES_BEFORE_SWITCH, { next: 'abort', rollsBack: false }),
+  ...cellsOf(WAYS.back.split(' '), { next: 'resume', rollsBack: true }),
+].filter(isForThisRun);
 
-function cellsOf(
-  way: keyof typeof WAYS,
-  moments: readonly (typeof MOMENTS)[number][],
-  cell: Omit<Cell, 'killAt'>,
-): Cell[] {
-  return WAYS[way]
-    .split(' ')
-    .flatMap((state) => moments.map((moment) => ({ ...cell, killAt: `${moment} ${state}` })));
+function cellsOf(states: readonly string[], cell: Omit<Cell, 'killAt'>): Cell[] {
+  return states.flatMap((state) =>
+    MOMENTS.map((moment) => ({ ...cell, killAt: `${moment} ${state}` })),
+  );
+}
+
+/**
+ * On every push the package's own tests let a mover die at every cell, within their process. A process is killed there at
+ * the cells of a switch, and where the servers have most in hand; the long run kills it at each of them.
+ */
+function isForThisRun({ killAt, next, rollsBack }: Cell): boolean {
+  if (isLong) return true;
+  if (next === 'abort') return ['after copying', 'after fencing'].includes(killAt);
+  if (rollsBack) return ['after rollback_fencing', 'after rollback_committed'].includes(killAt);
+  return [
+    'after copying',
+    'after fencing',
+    'before drained',
+    'before committed',
+    'after committed',
+    'before reversing',
+    'after cleaning',
+  ].includes(killAt);
 }
 
 let world: TortureWorld;

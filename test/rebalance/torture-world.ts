@@ -5,6 +5,7 @@ import {
   type PostgresServer,
   startPgBouncer,
   startPostgres,
+  takeInventory,
 } from '@shardline/testkit';
 import type { Inventory } from '@shardline/testkit/check';
 import { firstValue, POPULATION, SLOTS, TABLES } from './torture-plan.js';
@@ -90,7 +91,7 @@ export async function startTortureWorld(options: WorldOptions): Promise<TortureW
       limits: { rollbackWindow: '0ms', longTransactions: 'terminate', terminateAfter: '8s' },
       lease: '2s',
     },
-    inventory: () => takeInventory([catalog, ...servers]),
+    inventory: () => takeInventory([catalog, ...servers], OWN_TABLES),
     stop: async () => {
       await pooler?.stop();
       await Promise.all([catalog, ...servers].map((each) => each.stop()));
@@ -129,43 +130,11 @@ async function populate(options: RouterOptions): Promise<void> {
   );
 }
 
-const KINDS: Readonly<Record<string, string>> = {
-  slots: 'SELECT slot_name AS name FROM pg_replication_slots',
-  publications: 'SELECT pubname AS name FROM pg_publication',
-  subscriptions: 'SELECT subname AS name FROM pg_subscription',
-  origins: 'SELECT roname AS name FROM pg_replication_origin',
-  roles: `SELECT rolname AS name FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'`,
-  prepared: 'SELECT gid AS name FROM pg_prepared_xacts',
-  locks: `SELECT 'advisory' AS name FROM pg_locks WHERE locktype = 'advisory'`,
-  identities: `SELECT relname AS name FROM pg_class WHERE relreplident IN ('f', 'n') AND relkind IN ('r', 'p')
-    AND relnamespace = 'public'::regnamespace`,
-  sessions: `SELECT application_name AS name FROM pg_stat_activity WHERE backend_type IN ('walsender', 'logical replication worker')`,
-};
-/** Only where the tables are: of Shardline's own schema. */
-const STANDING: Readonly<Record<string, string>> = {
+/** What a move writes into tables of Shardline's own, and must take back. */
+const OWN_TABLES = {
   records: 'SELECT move::text AS name FROM shardline.move_record',
   barriers: 'SELECT move::text AS name FROM shardline.move_barrier',
   fences: 'SELECT slot::text AS name FROM shardline.slot_ownership WHERE is_fenced OR in_transit',
   holds: 'SELECT id::text AS name FROM shardline.hold',
   transit: 'SELECT slot::text AS name FROM shardline.transit',
 };
-const UNDEFINED_TABLE = '42P01';
-
-/** Everything that a move may leave, by kind and server. */
-async function takeInventory(servers: readonly PostgresServer[]): Promise<Inventory> {
-  const found: Record<string, string[]> = {};
-  for (const [kind, sql] of Object.entries({ ...KINDS, ...STANDING })) {
-    const names: string[] = [];
-    for (const server of servers) {
-      try {
-        const { rows } = await server.query<{ name: string }>(sql);
-        names.push(...rows.map(({ name }) => `${server.name}: ${name}`));
-      } catch (error) {
-        if ((error as { code?: string }).code !== UNDEFINED_TABLE || !(kind in STANDING))
-          throw error;
-      }
-    }
-    found[kind] = names;
-  }
-  return found;
-}

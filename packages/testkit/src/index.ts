@@ -26,6 +26,7 @@ export type { PgBouncerSettings, PoolMode } from './pgbouncer/pgbouncer-settings
 export { furthestFirst } from './postgres/furthest-first.js';
 export type { PostgresOptions, ReplicaOptions } from './postgres/postgres-options.js';
 export type { ConnectionTarget, PostgresServer } from './postgres/postgres-server.js';
+export { takeInventory } from './postgres/replication-inventory.js';
 export type {
   PostgresAuthentication,
   PostgresSettings,

@@ -125,9 +125,8 @@ export class Attempt {
 
 /** Loads that failed in this process a moment ago: their error stands in for another try. */
 export class RecentFailures {
-  readonly #failures = new LRUCache<string, { readonly error: unknown; readonly untilMs: number }>({
-    max: 1000,
-  });
+  /** Made with the first failure: most namespaces never have one, and room for a thousand is taken at once. */
+  #failures: LRUCache<string, { readonly error: unknown; readonly untilMs: number }> | undefined;
 
   constructor(
     private readonly backoffMs: number,
@@ -135,18 +134,19 @@ export class RecentFailures {
   ) {}
 
   of(key: string): { readonly error: unknown } | undefined {
-    const failure = this.#failures.get(key);
+    const failure = this.#failures?.get(key);
     if (failure === undefined || this.clock.monotonicMs() < failure.untilMs) return failure;
-    this.#failures.delete(key);
+    this.#failures?.delete(key);
     return undefined;
   }
 
   remember(key: string, error: unknown): void {
     if (this.backoffMs === 0) return;
+    this.#failures ??= new LRUCache({ max: 1000 });
     this.#failures.set(key, { error, untilMs: this.clock.monotonicMs() + this.backoffMs });
   }
 
   forget(key: string): void {
-    this.#failures.delete(key);
+    this.#failures?.delete(key);
   }
 }

@@ -186,6 +186,35 @@ describe('Cluster and Sentinel', () => {
     ]);
   });
 
+  test('a Cluster that is ready takes commands for each of its masters at once', async () => {
+    await using cluster = await startRedisCluster();
+    const nodes = cluster.nodes.map(({ port }) => ({ host: '127.0.0.1', port }));
+    const keys = Array.from({ length: 60 }, (_, at) => `key ${at}`);
+    for (let opened = 0; opened < 40; opened += 1) {
+      await using redis = openRedis({ cluster: nodes }, { name: 'cluster' });
+      await redis.ready(READY);
+      await Promise.all(keys.map((key) => redis.client.get(key)));
+    }
+  });
+
+  test('a Cluster of which a master is down is ready for the keys of the others', async () => {
+    await using cluster = await startRedisCluster({
+      replicasPerMaster: 0,
+      settings: { 'cluster-require-full-coverage': 'no' },
+    });
+    const [seed, lost] = cluster.nodes;
+    const target = { cluster: [{ host: '127.0.0.1', port: seed?.port as number }] };
+    await lost?.kill();
+    await using redis = openRedis(target, { name: 'cluster' });
+    await redis.ready(READY);
+    const answers = await Promise.allSettled(
+      Array.from({ length: 60 }, (_, at) => redis.client.get(`key ${at}`)),
+    );
+    expect(new Set(answers.map(({ status }) => status))).toEqual(
+      new Set(['fulfilled', 'rejected']),
+    );
+  });
+
   test('after a failover the Sentinels lead to the new primary', async () => {
     await using group = await startRedisSentinel();
     await using redis = openRedis(

@@ -162,11 +162,13 @@ class OpenConnection implements RedisConnection {
   readonly isOwned: boolean;
   lastError: Error | undefined;
   #closing: Promise<void> | undefined;
+  #hasMetMasters: boolean;
 
   constructor(client: RedisClient, isOwned: boolean) {
     this.client = client;
     this.isCluster = client.isCluster === true;
     this.isOwned = isOwned;
+    this.#hasMetMasters = !(this.isCluster && isOwned);
     // Without a listener ioredis prints every failed reconnect; the last one is kept for messages.
     client.on('error', this.#onError);
     client.on('ready', this.#onReady);
@@ -176,10 +178,14 @@ class OpenConnection implements RedisConnection {
     if (this.#closing !== undefined) {
       throw new ShardlineError(coreErrors.CLOSED, 'The Redis connection was closed.');
     }
-    if (this.client.status === 'ready') return;
+    const isReady = () => this.client.status === 'ready';
+    if (isReady() && this.#hasMetMasters) return;
     const doing = 'Connecting to Redis';
     try {
-      await withDeadline({ ...options, doing }, (stop) => this.#untilReady(stop));
+      await withDeadline({ ...options, doing }, async (stop) => {
+        if (!isReady()) await this.#untilReady(stop);
+        await this.#meetMasters();
+      });
     } catch (error) {
       if (options.signal?.aborted) throw error;
       throw new ShardlineError(
@@ -195,6 +201,17 @@ class OpenConnection implements RedisConnection {
       this.client.once('ready', resolve);
       stop.addEventListener('abort', () => this.client.off('ready', resolve), { once: true });
     });
+  }
+
+  /**
+   * A Cluster is ready once it knows its map. Its masters are dialled by their first commands, and every other command
+   * fails with "Connection is closed." until that dial is over. A master that cannot be reached is waited for no longer
+   * than its dial takes: what it owns fails, the rest does not.
+   */
+  async #meetMasters(): Promise<void> {
+    if (this.#hasMetMasters) return;
+    await Promise.all((this.client as Cluster).nodes('master').map(dialled));
+    this.#hasMetMasters = true;
   }
 
   #lastErrorText(): string {
@@ -234,6 +251,15 @@ class OpenConnection implements RedisConnection {
   readonly #onReady = (): void => {
     this.lastError = undefined;
   };
+}
+
+/** Resolves when a node's dial is over, however it ended. */
+async function dialled(node: Redis): Promise<void> {
+  if (node.status === 'ready') return;
+  if (node.status === 'wait') return node.connect().catch(() => {});
+  await new Promise<void>((resolve) => {
+    node.once('ready', resolve).once('end', resolve);
+  });
 }
 
 function nodesOf(client: RedisClient): Redis[] {

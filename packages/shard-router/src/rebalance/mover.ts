@@ -154,9 +154,9 @@ export class Mover {
     const { state } = this.#row.journal;
     const { source, destination } = await this.#records.read(this.#row);
     const isStreaming = destination?.hasInbound === true;
-    const isFilling = isStreaming && (state === 'copying' || state === 'catching_up');
-    if (isFilling) await this.#throttle();
-    const isComplete = isFilling ? await isCopied(await this.#work()) : true;
+    const isFilling = state === 'copying' || state === 'catching_up';
+    if (isFilling && destination !== undefined) await this.#throttle();
+    const isComplete = isFilling && isStreaming ? await isCopied(await this.#work()) : true;
     return {
       source,
       destination,
@@ -170,6 +170,7 @@ export class Mover {
       hasAdvancedSequences: this.#chores.hasAdvancedSequences,
       hasRehearsed: this.#chores.hasRehearsed,
       isVerified: this.#chores.isVerified,
+      isHeldBack: isFilling && this.#progress.isHeldBack,
       isSwitchHeld: this.#row.steering.isCutOverHeld || this.#switchTimer.isTooEarly(),
       wish: this.#wish(),
     };

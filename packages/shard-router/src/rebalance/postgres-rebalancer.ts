@@ -102,7 +102,15 @@ export class PostgresRebalancer implements Rebalancer {
         shards === undefined ? [] : [[name, shards] as const],
       ),
     );
-    return planChange(change, { id: newId(), nowMs: Date.now(), topology, measures, confined });
+    const { moveBytes } = this.#options.limits;
+    return planChange(change, {
+      id: newId(),
+      nowMs: Date.now(),
+      topology,
+      measures,
+      moveBytes,
+      confined,
+    });
   }
 
   async check(plan: RebalancePlan): Promise<PlanCheck> {

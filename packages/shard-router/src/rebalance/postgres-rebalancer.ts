@@ -287,7 +287,10 @@ export class PostgresRebalancer implements Rebalancer {
     const topology = await this.#servers.topology();
     return examineServers({
       catalog: { endpoint: this.#servers.catalog },
-      shards: [...this.#servers.shards.values()].map((endpoint) => ({ endpoint })),
+      shards: [...this.#servers.shards.values()].map((endpoint) => ({
+        endpoint,
+        isOnMap: topology.shards.some(({ name }) => name === endpoint.name),
+      })),
       keyspaces: [...this.#options.keyspaces].map(([name, { tables }]) => ({
         keyspace: new Keyspace(topology.keyspace(name).keyspace),
         tables,

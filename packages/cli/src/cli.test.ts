@@ -538,19 +538,19 @@ describe('configuration', () => {
 
   test('how large a move may be is asked for where a plan is made', async () => {
     for (const words of [
-      ['plan', 'add', 'three'],
+      ['plan', 'drain', 'two'],
       ['plan', '--check'],
-      ['shards', 'add', 'three', '--dry-run'],
+      ['shards', 'drain', 'two', '--dry-run'],
       ['config', 'print'],
     ]) {
       using host = new TestHost({ config: TWO, rebalancer: handMade({}) });
       const { errors } = await host.call(...words, '--move-bytes', '2GB');
-      expect(errors).not.toContain('unknown option');
+      expect(errors).not.toContain('Unknown option');
       if (words[0] !== 'config')
         expect(host.opened).toMatchObject({ limits: { moveBytes: 2_000_000_000 } });
     }
     using host = new TestHost({ config: TWO, rebalancer: handMade({}) });
-    expect((await host.call('resume', '--move-bytes', '2GB')).errors).toContain('unknown option');
+    expect((await host.call('resume', '--move-bytes', '2GB')).errors).toContain('Unknown option');
   });
 
   test('unknown members are named with their paths', async () => {

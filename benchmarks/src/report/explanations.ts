@@ -21,11 +21,23 @@ export const explanations: Partial<Record<TargetId, string>> = {
     'Traced with six callers, one to seven reads of 2500 go to the slow replica: it is not in the slowest per cent. With that replica ' +
     'taken out by hand p99 is 17 to 19 ms on a quiet machine, where most answers take 12: what lies above that is noise of the machine, which ' +
     'the 100 ms of round robin do not show.',
+  'rebalance/copy':
+    'Traced on 500 000 rows, of which half move, the COPY of the subscription takes 1.0 s and the piped one 0.7 to 1.1 s. What is on top is ' +
+    'some 0.3 s, whatever is copied: role, publication, slot and subscription are made, two workers begin, connect and make slots of ' +
+    'their own, and indexes wait to be made. So the ratio rises with the size: 0.5 x at 50 000 rows, 0.66 to 0.83 x at 250 000. Only a ' +
+    'copy that is made without a subscription would begin sooner, and it would have to find the point in the WAL by itself.',
+  'rebalance/throughput':
+    'Measured by process on a machine whose two cores others used too, a quarter of the CPU that service and shards get goes to the move: ' +
+    'backends of the mover, which compare and delete rows, 15 %, senders of WAL and the workers that apply it 6 %. Writes lose what ' +
+    'the move takes, since everything shares these cores. Rows are compared in two or three passes now and not in sixteen, which ' +
+    'took the longest part of a move, 5.3 s of 10 s, to 1.7 s. Another half second goes by when the new shard owns its first slots and every ' +
+    'caller waits for a first connection to it. Shards with cores of their own, and connections made ahead, would close the rest.',
   'rebalance/pause':
     'Timed step by step on a machine that others used too, about half of the time between hold and release is spent on three ' +
     'waits: for routers to acknowledge the hold, for writers whose locks the fence has to wait for, and for the barrier to come ' +
-    'through the stream. The rest is four commits of the journal and of the records of both shards, one after the other, as the ' +
-    'protocol wants them; nothing is made or dropped any more while callers wait.',
+    'through the stream. The rest is eight commits, of the journal and of the records of both shards, one after the other, as ' +
+    'the protocol wants them; nothing is made or dropped any more while callers wait. With idle cores the whole is 45 ms; on a machine that ' +
+    'is full each step waits 7 to 20 ms for its turn. To write both records of a step at once would save two commits.',
   'layer/entity-get':
     'Profiled apart, a read that memory answers takes 6 us of CPU where the peer takes 28, and a write three to four times the peer: with ' +
     'one write in ten the writes are nearly all. More than a third of a write is spent on writing to sockets: the look at Redis, the ' +

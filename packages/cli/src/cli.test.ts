@@ -522,13 +522,35 @@ describe('configuration', () => {
         SHARDLINE_LEASE: '20s',
       },
     });
-    await host.call('resume', '--slot-bytes', '2GB', '--no-verify');
+    await host.call('resume', '--slot-bytes', '2GB', '--no-verify', '--routers-timeout', '3m');
     expect(host.opened).toMatchObject({
       name: 'tester',
       catalog: { primary: 'postgres://boss@127.0.0.1:1/other' },
       lease: '20s',
-      limits: { pauseTimeout: '2s', slotBytes: 2_000_000_000, verify: false },
+      limits: {
+        pauseTimeout: '2s',
+        slotBytes: 2_000_000_000,
+        verify: false,
+        routersTimeout: '3m',
+      },
     });
+  });
+
+  test('how large a move may be is asked for where a plan is made', async () => {
+    for (const words of [
+      ['plan', 'drain', 'two'],
+      ['plan', '--check'],
+      ['shards', 'drain', 'two', '--dry-run'],
+      ['config', 'print'],
+    ]) {
+      using host = new TestHost({ config: TWO, rebalancer: handMade({}) });
+      const { errors } = await host.call(...words, '--move-bytes', '2GB');
+      expect(errors).not.toContain('Unknown option');
+      if (words[0] !== 'config')
+        expect(host.opened).toMatchObject({ limits: { moveBytes: 2_000_000_000 } });
+    }
+    using host = new TestHost({ config: TWO, rebalancer: handMade({}) });
+    expect((await host.call('resume', '--move-bytes', '2GB')).errors).toContain('Unknown option');
   });
 
   test('unknown members are named with their paths', async () => {

@@ -57,6 +57,7 @@ const limitsSchema = v.strictObject({
   rollbackWindow: v.optional(durationOption({ min: '0s', max: '30d' })),
   replicaLag: v.optional(durationOption({ min: '1ms', max: '1d' })),
   slotBytes: v.optional(integerOption(1)),
+  moveBytes: v.optional(integerOption(1)),
   parallelMoves: v.optional(integerOption(1, 64)),
   cleanBatchRows: v.optional(integerOption(1, 1_000_000)),
   verify: v.optional(v.boolean()),

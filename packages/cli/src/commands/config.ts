@@ -10,7 +10,7 @@ import { renderTable } from '../output/table.js';
 /** `shardline config print`. */
 export function addConfig(program: Command, bind: Bind): void {
   const config = program.command('config').description('What holds, and who said so.');
-  addSettings(
+  const print = addSettings(
     config
       .command('print')
       .description(
@@ -18,7 +18,8 @@ export function addConfig(program: Command, bind: Bind): void {
       )
       .option('--origin', 'say of each where it comes from'),
     'moves',
-  )
+  );
+  addSettings(print, 'plans')
     .addHelpText(
       'after',
       examples('config print --origin', 'config print --rollback-window 2h --json'),

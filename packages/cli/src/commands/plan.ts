@@ -8,7 +8,7 @@ import type {
 } from '@shardline/shard-router/rebalance';
 import { type Command, Option } from 'commander';
 import type { Answer } from '../answer.js';
-import { type Bind, examples, refuseWords } from '../bind.js';
+import { addSettings, type Bind, examples, refuseWords } from '../bind.js';
 import { EXIT } from '../exit-codes.js';
 import { planCommandOf } from '../output/next-steps.js';
 import { planText } from '../output/plan-text.js';
@@ -148,10 +148,11 @@ function addSplit(plan: Command, bind: Bind): void {
 const DEFAULT_SLOTS = 4096;
 
 function planOptions(command: Command): Command {
-  return command
+  command
     .option('-o, --out <file>', 'where to write the plan; shardline-plan-ID.json if not named')
     .option('--check', 'write nothing; exit with 2 if something would move, 0 if nothing')
     .option('--dry-run', 'write nothing; print steps, SQL and locks');
+  return addSettings(command, 'plans');
 }
 
 function planOne(session: Session, change: PlacementChange, flags: PlanFlags): Promise<Answer> {

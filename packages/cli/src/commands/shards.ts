@@ -3,7 +3,7 @@
 import type { PlacementChange } from '@shardline/shard-router/rebalance';
 import type { Command } from 'commander';
 import type { Answer } from '../answer.js';
-import { type Bind, examples, refuseWords } from '../bind.js';
+import { addSettings, type Bind, examples, refuseWords } from '../bind.js';
 import { planCommandOf } from '../output/next-steps.js';
 import { planText } from '../output/plan-text.js';
 import { shardsTable } from '../output/status-text.js';
@@ -37,7 +37,7 @@ export function addShards(program: Command, bind: Bind): void {
         return listShards(session);
       }),
     );
-  addCarryOutOptions(
+  addChangeOptions(
     shards
       .command('add')
       .argument('<shard>', 'a shard of the configuration that is not on the map yet')
@@ -53,13 +53,13 @@ export function addShards(program: Command, bind: Bind): void {
     ['remove', 'Let a shard give all its slots away and take it off the map.'],
     ['drain', 'Let a shard give all its slots away; it stays, with weight 0.'],
   ] as const) {
-    addCarryOutOptions(shards.command(kind).argument('<shard>').description(description)).action(
+    addChangeOptions(shards.command(kind).argument('<shard>').description(description)).action(
       bind((session, shard: string, flags: CarryOutFlags) =>
         change(session, { kind, shard }, flags),
       ),
     );
   }
-  addCarryOutOptions(
+  addChangeOptions(
     shards
       .command('weight')
       .argument('<shard=weight...>', 'new weights', weightsArgument)
@@ -108,4 +108,9 @@ function change(session: Session, wanted: PlacementChange, flags: CarryOutFlags)
       next: answer.next.map((command) => (command.endsWith(' PLAN') ? again : command)),
     };
   });
+}
+
+/** Of a verb that makes a plan and carries it out. */
+function addChangeOptions(command: Command): Command {
+  return addSettings(addCarryOutOptions(command), 'plans');
 }

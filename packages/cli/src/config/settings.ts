@@ -23,8 +23,8 @@ export interface Setting {
   /** In words; what holds if nobody sets it. */
   readonly fallback?: string | number | boolean;
   readonly isSecret?: true;
-  /** Which commands take it: all, or those that run moves. */
-  readonly scope: 'all' | 'moves';
+  /** Which commands take it: all, those that run moves, or those that make plans. */
+  readonly scope: 'all' | 'moves' | 'plans';
 }
 
 type Kind =
@@ -166,6 +166,16 @@ export const SETTINGS = [
     scope: 'moves',
   },
   {
+    name: 'routersTimeout',
+    flag: '--routers-timeout <duration>',
+    variable: 'SHARDLINE_ROUTERS_TIMEOUT',
+    path: `${LIMITS}.routersTimeout`,
+    kind: 'duration',
+    description: 'longest wait for every router to know a shard that joins',
+    fallback: '11m',
+    scope: 'moves',
+  },
+  {
     name: 'rollbackWindow',
     flag: '--rollback-window <duration>',
     variable: 'SHARDLINE_ROLLBACK_WINDOW',
@@ -194,6 +204,16 @@ export const SETTINGS = [
     description: 'most WAL that the replication slot of a move may hold back',
     fallback: 10_737_418_240,
     scope: 'moves',
+  },
+  {
+    name: 'moveBytes',
+    flag: '--move-bytes <bytes>',
+    variable: 'SHARDLINE_MOVE_BYTES',
+    path: `${LIMITS}.moveBytes`,
+    kind: 'bytes',
+    description: 'most bytes of one move; a plan cuts what is more into several',
+    fallback: 53_687_091_200,
+    scope: 'plans',
   },
   {
     name: 'parallelMoves',

@@ -34,6 +34,7 @@ const facts: ActionFacts = {
   hasAdvancedSequences: true,
   hasRehearsed: true,
   isVerified: true,
+  isHeldBack: false,
   isSwitchHeld: false,
   wish: undefined,
 };
@@ -70,6 +71,42 @@ describe('decideAction', () => {
     expect(decideAction(row('prepared'), { ...before, source: { ...source } })).toEqual({
       kind: 'write-transit',
       on: 'destination',
+    });
+  });
+
+  test('begins no copy while others suffer, gives one up all the same, and goes on with one that has begun', () => {
+    const empty = {
+      ...facts,
+      destination: { ...destination, hasInbound: false, hasOutbound: false },
+    };
+    const copy = {
+      kind: 'effect',
+      on: 'destination',
+      effect: { kind: 'create-inbound', copies: true },
+    };
+    for (const state of ['copying', 'catching_up'] as const) {
+      expect(decideAction(row(state), empty)).toEqual(copy);
+      const heldBack = { ...empty, isHeldBack: true };
+      expect(decideAction(row(state), heldBack)).toEqual({ kind: 'wait', for: 'copy' });
+      expect(decideAction(row(state), { ...heldBack, wish: 'abort' })).toEqual({
+        kind: 'advance',
+        to: 'aborting',
+      });
+    }
+    expect(decideAction(row('copying'), { ...facts, isHeldBack: true, isCopied: false })).toEqual({
+      kind: 'wait',
+      for: 'copy',
+    });
+    // Callers wait for the reverse stream; it copies nothing.
+    const drained = {
+      ...facts,
+      isHeldBack: true,
+      destination: { ...destination, hasInbound: false },
+    };
+    expect(decideAction(row('drained'), drained)).toEqual({
+      kind: 'effect',
+      on: 'source',
+      effect: { kind: 'create-inbound', copies: false },
     });
   });
 

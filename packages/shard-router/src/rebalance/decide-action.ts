@@ -50,6 +50,8 @@ export interface ActionFacts extends Omit<MoveFacts, 'source' | 'destination' | 
   readonly hasAdvancedSequences: boolean;
   readonly hasRehearsed: boolean;
   readonly isVerified: boolean;
+  /** Whether others suffer, so that nothing new is to be copied for now. */
+  readonly isHeldBack: boolean;
   /** Whether an operator holds the switch back, or one that was withdrawn is not to be tried again yet. */
   readonly isSwitchHeld: boolean;
   readonly wish: MoveFacts['wish'];
@@ -73,10 +75,17 @@ export function decideAction(row: MoveRow, facts: ActionFacts): MoveAction {
   if (command.kind === 'advance') {
     return beforeAdvance(row, { ...facts, source, destination }, command) ?? command;
   }
+  // A COPY that has begun cannot be slowed down, so it is asked before.
+  if (facts.isHeldBack && isCopy(command)) return { kind: 'wait', for: 'copy' };
   if (journal.state === 'reversing' && command.kind === 'wait') {
     return leftOutbound(source, destination) ?? command;
   }
   return command;
+}
+
+function isCopy(command: MoveCommand): boolean {
+  if (command.kind !== 'effect' || command.effect.kind !== 'create-inbound') return false;
+  return command.effect.copies;
 }
 
 /** Before there are records nothing is on the shards. Whatever comes later needs them, giving up included. */

@@ -153,6 +153,24 @@ describe('examining servers', () => {
     expect(findings).toContainEqual(expect.objectContaining({ code: 'PROVIDER_SLOT_EXPIRY' }));
   });
 
+  test('a missing guard is a blocker on a shard of the topology, and none on one that is to join', async () => {
+    await resetShards({ a, b }, 'CREATE TABLE users (user_id bigint PRIMARY KEY, n int)', [users]);
+    for (const { pool } of [a, b]) {
+      const { rows } = await pool.query<{ name: string }>(
+        "SELECT tgname AS name FROM pg_trigger WHERE tgrelid = 'users'::regclass AND NOT tgisinternal",
+      );
+      for (const { name } of rows) await pool.query(`DROP TRIGGER "${name}" ON users`);
+    }
+    const findings = await examine({
+      shards: [{ endpoint: a.endpoint }, { endpoint: b.endpoint, isOnMap: false }],
+    });
+    const guards = findings.filter(({ code }) => code === 'GUARD_MISSING');
+    expect(guards.map(({ shard, severity }) => `${shard} ${severity}`).sort()).toEqual([
+      'a blocker',
+      'b note',
+    ]);
+  });
+
   test('a provider that nobody knows is refused', async () => {
     await expect(examine({ provider: 'cloud9' })).rejects.toMatchObject({
       code: 'PROVIDER_UNKNOWN',

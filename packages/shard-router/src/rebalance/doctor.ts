@@ -28,6 +28,8 @@ export interface ExaminedShard {
   readonly endpoint: ShardEndpoint;
   /** Where it is reached, for faults of an address; undefined if that is not known. */
   readonly address?: { readonly host: string; readonly port: number } | undefined;
+  /** Whether it is in the topology. One that is to join has no guards yet, and nothing to guard. @default true */
+  readonly isOnMap?: boolean;
 }
 
 /** What is looked at. */
@@ -94,7 +96,7 @@ async function examineCatalog(
 }
 
 async function examineShard(
-  { endpoint, address }: ExaminedShard,
+  { endpoint, address, isOnMap = true }: ExaminedShard,
   { keyspaces, referenceTables = [] }: Examination,
   provider: ProviderProfile,
 ): Promise<Finding[]> {
@@ -134,7 +136,19 @@ async function examineShard(
       },
     );
   }
-  return [...findings, ...found.findings];
+  return [...findings, ...found.findings].map((finding) =>
+    isOnMap || finding.code !== 'GUARD_MISSING' ? finding : guardToCome(finding),
+  );
+}
+
+/** Whoever adds the shard makes its guards before the first row comes; preflight asks for them. */
+function guardToCome(finding: Finding): Finding {
+  return {
+    ...finding,
+    severity: 'note',
+    message: 'The standing guard is not on the table yet: the shard is not in the topology.',
+    remedy: 'Nothing: `shardline shards add` makes it.',
+  };
 }
 
 function addressFindings(

@@ -29,17 +29,9 @@ import { sendOverdueAway } from './retry-locked.js';
 import { stepOf } from './steps/index.js';
 import { isCopied, lagBytes } from './stream-progress.js';
 import { SwitchTimer } from './switch-timer.js';
+import { Waiting } from './waiting.js';
 import { needWayBack } from './way-back.js';
 
-/** Pauses of the loop while there is nothing to do, by what is waited for. */
-const WAIT_MS = {
-  copy: 200,
-  stream: 100,
-  release: 100,
-  routers: 2,
-  barrier: 1,
-  wish: 250,
-} as const satisfies Record<WaitFor, number>;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
 /** How often transactions are looked for that keep routers from acknowledging. */
@@ -54,6 +46,7 @@ export class Mover {
   readonly #chores: ChoreRunner;
   readonly #progress: ProgressTeller;
   readonly #switchTimer: SwitchTimer;
+  readonly #waiting = new Waiting();
   #isSuperseded = false;
   #isDead = false;
   #clearAgainAtMs = Number.NEGATIVE_INFINITY;
@@ -126,6 +119,7 @@ export class Mover {
     await this.#progress.tell(this.#row, action);
     if (action.kind === 'nothing') return false;
     if (this.#isLeftOpen(action)) return false;
+    if (action.kind !== 'wait') this.#waiting.ends();
     await this.#act(action);
     return true;
   }
@@ -160,9 +154,9 @@ export class Mover {
     const { state } = this.#row.journal;
     const { source, destination } = await this.#records.read(this.#row);
     const isStreaming = destination?.hasInbound === true;
-    const isFilling = isStreaming && (state === 'copying' || state === 'catching_up');
-    if (isFilling) await this.#throttle();
-    const isComplete = isFilling ? await isCopied(await this.#work()) : true;
+    const isFilling = state === 'copying' || state === 'catching_up';
+    if (isFilling && destination !== undefined) await this.#throttle();
+    const isComplete = isFilling && isStreaming ? await isCopied(await this.#work()) : true;
     return {
       source,
       destination,
@@ -176,6 +170,7 @@ export class Mover {
       hasAdvancedSequences: this.#chores.hasAdvancedSequences,
       hasRehearsed: this.#chores.hasRehearsed,
       isVerified: this.#chores.isVerified,
+      isHeldBack: isFilling && this.#progress.isHeldBack,
       isSwitchHeld: this.#row.steering.isCutOverHeld || this.#switchTimer.isTooEarly(),
       wish: this.#wish(),
     };
@@ -273,7 +268,7 @@ export class Mover {
   async #wait(what: WaitFor): Promise<void> {
     if (what === 'barrier') this.#records.forget();
     if (what === 'routers') await this.#clearTheWay();
-    await this.#rest(WAIT_MS[what]);
+    await this.#rest(this.#waiting.waits(what, this.#options.clock.monotonicMs()));
   }
 
   /** What keeps routers from acknowledging a hold may be what would keep the fence from being set. */

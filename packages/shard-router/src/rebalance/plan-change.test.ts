@@ -18,8 +18,9 @@ const measures = new Map([
     Array.from({ length: 64 }, (_, slot) => ({ slot, rows: slot === 3 ? 1000 : 10, bytes: 100 })),
   ],
 ]);
+const moveBytes = 1_000_000;
 const plan = (change: PlacementChange) =>
-  planChange(change, { id: 'm1', nowMs: 0, topology, measures });
+  planChange(change, { id: 'm1', nowMs: 0, topology, measures, moveBytes });
 const after = (made: ReturnType<typeof plan>, keyspace: string) => made.balance[keyspace] ?? {};
 
 describe('a plan', () => {
@@ -49,7 +50,7 @@ describe('a plan', () => {
   test('keeps a keyspace to the shards that it was declared to live on', () => {
     const confined = new Map([['events', ['a', 'b', 'c']]]);
     const make = (change: PlacementChange) =>
-      planChange(change, { id: 'm1', nowMs: 0, topology, measures, confined });
+      planChange(change, { id: 'm1', nowMs: 0, topology, measures, moveBytes, confined });
 
     const added = make({ kind: 'add', shard: 'd' });
     expect(new Set(added.moves.map(({ keyspace }) => keyspace))).toEqual(new Set(['users']));
@@ -58,16 +59,38 @@ describe('a plan', () => {
     const homeless = () =>
       planChange(
         { kind: 'drain', shard: 'c' },
-        { id: 'm1', nowMs: 0, topology, measures, confined: alone },
+        { id: 'm1', nowMs: 0, topology, measures, moveBytes, confined: alone },
       );
     expect(homeless).toThrow(/'events' may live on c only/);
 
     const strayed = () =>
       planChange(
         { kind: 'move-slots', keyspace: 'events', slots: [8], destination: 'a' },
-        { id: 'm1', nowMs: 0, topology, measures, confined: alone },
+        { id: 'm1', nowMs: 0, topology, measures, moveBytes, confined: alone },
       );
     expect(strayed).toThrow(/may not live on 'a'/);
+  });
+
+  test('cuts what goes from one shard to another into moves of so many bytes, and moves the same slots', () => {
+    const change = { kind: 'drain', shard: 'b' } as const;
+    const whole = plan(change);
+    const cut = planChange(change, { id: 'm1', nowMs: 0, topology, measures, moveBytes: 250 });
+    const slotsOf = ({ moves }: typeof whole, keyspace: string) =>
+      moves
+        .filter((move) => move.keyspace === keyspace)
+        .flatMap(({ slots, destination }) =>
+          parseSlots(slots, 64).map((slot) => `${slot} ${destination}`),
+        )
+        .sort();
+    for (const keyspace of ['users', 'events']) {
+      expect(slotsOf(cut, keyspace)).toEqual(slotsOf(whole, keyspace));
+    }
+    const users = cut.moves.filter(({ keyspace }) => keyspace === 'users');
+    expect(Math.max(...users.map(({ bytes }) => bytes))).toBe(200);
+    expect(users.length).toBeGreaterThan(6);
+    expect(cut.minimality).toEqual(whole.minimality);
+    expect(cut.balance).toEqual(whole.balance);
+    checkSeal(cut);
   });
 
   test('moves named slots and leaves weights alone', () => {

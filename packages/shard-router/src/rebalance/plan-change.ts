@@ -13,6 +13,7 @@ import { diffSlots, movedSlots } from '../placement/diff.js';
 import { countSlots, proposeSlots, slotQuotas } from '../placement/slot-map.js';
 import { formatSlots } from '../topology/slot-set.js';
 import type { KeyspaceTopology, Topology } from '../topology/topology.js';
+import { cutByBytes } from './cut-by-bytes.js';
 import type { PlacementChange } from './placement-change.js';
 import type { PlannedMove, RebalancePlan } from './plan.js';
 import { sealPlan } from './seal.js';
@@ -27,6 +28,8 @@ export interface PlanInput {
   readonly nowMs: number;
   readonly topology: Topology;
   readonly measures: SlotMeasures;
+  /** Most bytes of one move. */
+  readonly moveBytes: number;
   /** Shards that a keyspace may live on, where its declaration names them. @default all */
   readonly confined?: ReadonlyMap<string, readonly string[]>;
 }
@@ -46,22 +49,10 @@ export function planChange(change: PlacementChange, input: PlanInput): Rebalance
     if (diff.length === 0) continue;
     const measured = new Map((input.measures.get(name) ?? []).map((one) => [one.slot, one]));
     for (const { source, destination, slots } of diff) {
-      const sum = (of: (one: SlotMeasure) => number) =>
-        Math.round(
-          slots.reduce((total, slot) => {
-            const one = measured.get(slot);
-            return one === undefined ? total : total + of(one);
-          }, 0),
-        );
-      moves.push({
-        keyspace: name,
-        source,
-        destination,
-        slots: formatSlots(slots),
-        slotCount: slots.length,
-        rows: sum(({ rows }) => rows),
-        bytes: sum(({ bytes }) => bytes ?? 0),
-      });
+      const bytesOf = (slot: number) => measured.get(slot)?.bytes ?? 0;
+      for (const part of cutByBytes(slots, bytesOf, input.moveBytes)) {
+        moves.push(plannedMove({ keyspace: name, source, destination }, part, measured));
+      }
     }
     const moved = movedSlots(diff);
     minimality[name] = {
@@ -84,6 +75,27 @@ export function planChange(change: PlacementChange, input: PlanInput): Rebalance
     minimality,
     balance,
   });
+}
+
+function plannedMove(
+  way: Pick<PlannedMove, 'keyspace' | 'source' | 'destination'>,
+  slots: readonly number[],
+  measured: ReadonlyMap<number, SlotMeasure>,
+): PlannedMove {
+  const sum = (of: (one: SlotMeasure) => number) =>
+    Math.round(
+      slots.reduce((total, slot) => {
+        const one = measured.get(slot);
+        return one === undefined ? total : total + of(one);
+      }, 0),
+    );
+  return {
+    ...way,
+    slots: formatSlots(slots),
+    slotCount: slots.length,
+    rows: sum(({ rows }) => rows),
+    bytes: sum(({ bytes }) => bytes ?? 0),
+  };
 }
 
 function isByWeight({ kind }: PlacementChange): boolean {

@@ -102,7 +102,15 @@ export class PostgresRebalancer implements Rebalancer {
         shards === undefined ? [] : [[name, shards] as const],
       ),
     );
-    return planChange(change, { id: newId(), nowMs: Date.now(), topology, measures, confined });
+    const { moveBytes } = this.#options.limits;
+    return planChange(change, {
+      id: newId(),
+      nowMs: Date.now(),
+      topology,
+      measures,
+      moveBytes,
+      confined,
+    });
   }
 
   async check(plan: RebalancePlan): Promise<PlanCheck> {
@@ -279,7 +287,10 @@ export class PostgresRebalancer implements Rebalancer {
     const topology = await this.#servers.topology();
     return examineServers({
       catalog: { endpoint: this.#servers.catalog },
-      shards: [...this.#servers.shards.values()].map((endpoint) => ({ endpoint })),
+      shards: [...this.#servers.shards.values()].map((endpoint) => ({
+        endpoint,
+        isOnMap: topology.shards.some(({ name }) => name === endpoint.name),
+      })),
       keyspaces: [...this.#options.keyspaces].map(([name, { tables }]) => ({
         keyspace: new Keyspace(topology.keyspace(name).keyspace),
         tables,

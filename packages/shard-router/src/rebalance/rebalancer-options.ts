@@ -51,6 +51,11 @@ export interface MoveLimits {
   readonly replicaLag?: Duration;
   /** Most WAL that the move's replication slot may hold back. @default 10_737_418_240 */
   readonly slotBytes?: number;
+  /**
+   * Most bytes of one move, by what a plan measures; what is more is cut into several, which go one after another. A slot
+   * stays whole. It bounds how long a copy goes on that others suffer from. @default 53_687_091_200
+   */
+  readonly moveBytes?: number;
   /** Most moves that copy at once. @default 2 */
   readonly parallelMoves?: number;
   /** Rows per transaction of clean-up. @default 1_000 */
@@ -84,6 +89,7 @@ export interface FilledMoveLimits {
   readonly rollbackWindowMs: number;
   readonly replicaLagMs: number;
   readonly slotBytes: number;
+  readonly moveBytes: number;
   readonly parallelMoves: number;
   readonly cleanBatchRows: number;
   readonly verify: boolean;
@@ -116,6 +122,7 @@ const limits = v.strictObject({
   rollbackWindow: v.optional(durationOption({ min: '0ms' }), '1h'),
   replicaLag: v.optional(durationOption({ min: '1ms' }), '10s'),
   slotBytes: v.optional(integerOption(1), 10_737_418_240),
+  moveBytes: v.optional(integerOption(1), 53_687_091_200),
   parallelMoves: v.optional(integerOption(1, 100), 2),
   cleanBatchRows: v.optional(integerOption(1, 1_000_000), 1_000),
   verify: v.optional(v.boolean(), true),

@@ -15,6 +15,7 @@ import { loadRecord, type StoredRecord } from './record-store.js';
 import { isReverseReady } from './steps/streams.js';
 import { isSlotAlive } from './stream.js';
 import { streamName } from './stream-names.js';
+import { withoutStream } from './stream-step.js';
 
 /** The records of both shards; undefined where there is none. */
 export type MoveRecords = { readonly [Role in MoveRole]: StoredRecord | undefined };
@@ -72,7 +73,7 @@ export class RecordReader {
       destination?.hasInbound === true &&
       !(await isSlotAlive(work.source, streamName(id, 'destination')));
     if (isLost) await this.#tellLost();
-    this.#records = { source, destination: isLost ? lost(destination) : destination };
+    this.#records = { source, destination: isLost ? withoutStream(destination) : destination };
     return this.#records;
   }
 
@@ -92,9 +93,4 @@ export class RecordReader {
     if (isUp || !ACKNOWLEDGED.includes(state)) return 0;
     return (await unacknowledgedRouters(this.#catalog, revision)).length;
   }
-}
-
-/** A stream whose slot is gone is none: what it would have brought is lost, and the copy begins anew. */
-function lost(record: StoredRecord): StoredRecord {
-  return { ...record, hasInbound: false, generation: -1 };
 }

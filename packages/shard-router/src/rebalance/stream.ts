@@ -16,6 +16,7 @@ import { createPublication, filterColumn } from './publication.js';
 import { withGeneration } from './record-store.js';
 import { retryLocked } from './retry-locked.js';
 import customTypesSql from './sql/custom-types.sql';
+import handIdentitiesOnSql from './sql/hand-identities-on.sql';
 import identitiesSql from './sql/identities.sql';
 import { streamName } from './stream-names.js';
 import {
@@ -32,6 +33,12 @@ const SLOT_MS = 600_000;
 /** For locks that conflict with a vacuum, which PostgreSQL itself sends away after a second. */
 const QUIET_LOCK_MS = 5_000;
 
+/**
+ * Whoever is about to need identities and whoever brings them back must not miss each other: an advisory lock until the end of
+ * the transaction, of a class of its own ('SHRI' in ASCII).
+ */
+const LOCK_IDENTITIES = `SELECT pg_catalog.pg_advisory_xact_lock(${0x53485249}, 0)`;
+
 /** Makes everything on the shard that feeds the other one. @returns how to connect to it. */
 export async function openOutbound(work: MoveWork, into: MoveRole): Promise<string> {
   const feeder = work[otherRole(into)];
@@ -41,6 +48,7 @@ export async function openOutbound(work: MoveWork, into: MoveRole): Promise<stri
   const { id } = work.row;
   // Said before anything is made, so that whoever comes next knows that there may be something to take off.
   await withGeneration(session, id, generation, async () => {
+    await session.query(LOCK_IDENTITIES);
     await session.query('UPDATE shardline.move_record SET has_outbound = true WHERE move = $1', [
       id,
     ]);
@@ -275,7 +283,14 @@ async function widenIdentities(work: MoveWork, side: MoveSide): Promise<void> {
   }
 }
 
+/**
+ * Brings the identities back that there were, unless another move feeds from here too: one that was left open after its switch
+ * feeds its source. That one needs them as they are, and has seen nothing to write down; so it is told, and does it at its end.
+ */
 async function restoreIdentities(session: MoveSide['session'], move: string): Promise<void> {
+  await session.query(LOCK_IDENTITIES);
+  const { rowCount } = await session.query(handIdentitiesOnSql, [move]);
+  if (rowCount === 1) return;
   const { rows } = await session.query<{ name: string; identity: string; exists: boolean }>(
     `SELECT key AS name, value AS identity, pg_catalog.to_regclass(key) IS NOT NULL AS exists
      FROM shardline.move_record, pg_catalog.jsonb_each_text(replica_identities) WHERE move = $1`,

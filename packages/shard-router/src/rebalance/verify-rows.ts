@@ -20,6 +20,7 @@ import type { Keyspace, ShardedTable } from '../keyspace.js';
 import type { MoveContext, ShardEndpoint } from './move-context.js';
 import type { VerifyReport } from './rebalancer.js';
 import { digestOf, type RowDigest, readPinned } from './row-digest.js';
+import { nextChunk, smallestChunk } from './verify-chunk.js';
 
 /** A row that is not the same on both sides. */
 export type RowDifference = VerifyReport['differences'][number];
@@ -47,7 +48,7 @@ export interface VerifyOptions {
    * it nothing may be under way: the slots are fenced and drained.
    */
   readonly settle?: () => Promise<void>;
-  /** Slots per chunk. @default a sixteenth of the slots: each chunk reads the tables once */
+  /** Slots per chunk. @default a sixteenth of the slots at first, then as many as take two seconds */
   readonly chunkSlots?: number;
 }
 
@@ -67,7 +68,6 @@ export interface VerifyOutcome {
 
 const COMPARING = 'Comparing rows';
 const MAX_DIFFERENCES = 100;
-const DEFAULT_CHUNKS = 16;
 /** Keys of a share are fetched by name from this many rows down. */
 const FETCHED_ROWS = 2000;
 /** A share is split in 64 by the next six bits of a hash of the key. */
@@ -83,7 +83,7 @@ export async function verifyMove(
   options: VerifyOptions = {},
 ): Promise<VerifyOutcome> {
   const slots = [...context.slots].sort((a, b) => a - b);
-  const chunkSlots = options.chunkSlots ?? Math.max(1, Math.ceil(slots.length / DEFAULT_CHUNKS));
+  let chunkSlots = options.chunkSlots ?? smallestChunk(slots.length);
   const digests = await Promise.all(
     context.tables.map((table) => digestOf(context.source, context.keyspace, table)),
   );
@@ -94,14 +94,18 @@ export async function verifyMove(
   while (done < slots.length && differences.length < MAX_DIFFERENCES) {
     throwIfAborted(options.signal, COMPARING);
     const chunk = slots.slice(done, done + chunkSlots);
+    let slowestMs = 0;
     for (const digest of digests) {
       throwIfAborted(options.signal, COMPARING);
+      const startedMs = performance.now();
       const comparison = new TableComparison(context, digest, options);
       rowsCompared += await comparison.compare(chunk);
       differences.push(...comparison.differences);
       undecided.push(...comparison.undecided);
+      slowestMs = Math.max(slowestMs, performance.now() - startedMs);
     }
     done += chunk.length;
+    chunkSlots = options.chunkSlots ?? nextChunk(slots.length, { slots: chunk.length, slowestMs });
     await options.onChunk?.({
       slotsCompared: done,
       slots: slots.length,

@@ -5,6 +5,7 @@ import type { MoveJournal } from '../journal.js';
 import { advance } from '../journal.js';
 import { type MoveCommand, type MoveFacts, nextStep } from '../next-step.js';
 import { applyEffect, type ShardEffect, type ShardRecord } from '../shard-record.js';
+import { nextStreamStep } from '../stream-step.js';
 import type { CutOverRules } from './rules.js';
 
 type NextStep = typeof nextStep;
@@ -175,3 +176,10 @@ export const openAtAnyGeneration = ignoringGeneration('open');
 export const relinquishAtAnyGeneration = ignoringGeneration('relinquish');
 export const cleanAtAnyGeneration = ignoringGeneration('clean');
 export const isOwnerNow: CutOverRules['isVerified'] = (_, record) => record.isOwner;
+
+/** As it was until 2026-11-30: the stream that leads back is not looked at. */
+export const emptiesUnderStream: CutOverRules['nextStreamStep'] = (effect, { here }) =>
+  nextStreamStep(effect, { here, back: { hasInbound: false, hasIdleInbound: false } });
+
+export const takesUpLostStream: CutOverRules['nextStreamStep'] = (effect, { here, back }) =>
+  nextStreamStep(effect, { here: { ...here, isFed: true }, back });

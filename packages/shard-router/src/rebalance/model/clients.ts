@@ -6,8 +6,6 @@
  */
 
 import { seeBarrier } from '../shard-record.js';
-import type { Visit } from './mover.js';
-import { streamed } from './mover.js';
 import type { CutOverRules } from './rules.js';
 import {
   type CutOverState,
@@ -19,8 +17,10 @@ import {
   type ModelRouter,
   SHARDS,
   type ShardIndex,
+  type Visit,
   withShard,
 } from './state.js';
+import { streamed } from './streams.js';
 
 const LEASE_MS = 1000;
 
@@ -33,7 +33,10 @@ export function clientActions(rules: CutOverRules, state: CutOverState, visit: V
     else writeActions(rules, state, router, router.call, at, visit);
   });
   foreignActions(rules, state, visit);
-  for (const at of [0, 1] as const) streamActions(rules, state, at, visit);
+  for (const at of [0, 1] as const) {
+    streamActions(rules, state, at, visit);
+    lossActions(state, at, visit);
+  }
 }
 
 function withRouter(state: CutOverState, at: number, router: ModelRouter): CutOverState {
@@ -230,4 +233,12 @@ function streamActions(
   const applied = withShard(state, at, { ...shard, value: what, inbound: rest });
   const next = rules.streamsOverlap ? applied : streamed(applied, at, what);
   visit(`the stream brings version ${what} to ${SHARDS[at]}`, next);
+}
+
+/** A failover forgets the slot, or it held too much back: what is not on the other shard yet will never be there. */
+function lossActions(state: CutOverState, at: ShardIndex, visit: Visit): void {
+  const shard = state.shards[at];
+  if (state.lossesLeft === 0 || shard.isLost || !(shard.record.hasInbound || shard.isIdle)) return;
+  const lost = withShard(state, at, { ...shard, inbound: [], isLost: true });
+  visit(`the slot that feeds ${SHARDS[at]} is lost`, { ...lost, lossesLeft: state.lossesLeft - 1 });
 }

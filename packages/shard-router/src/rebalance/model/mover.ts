@@ -14,20 +14,20 @@ import {
 } from '../move-state.js';
 import type { MoveFacts } from '../next-step.js';
 import type { ShardEffect } from '../shard-record.js';
+import { withoutStream } from '../stream-step.js';
 import type { CutOverRules } from './rules.js';
 import {
   barrierOf,
   type CutOverBounds,
   type CutOverState,
   indexOf,
-  type ModelShard,
   otherShard,
   SHARDS,
   type ShardIndex,
+  type Visit,
   withShard,
 } from './state.js';
-
-export type Visit = (action: string, next: CutOverState) => void;
+import { onTheWay, shardOf, streamed, withoutSubscription, withReverse } from './streams.js';
 
 /** States that touch no shard; a move goes through them as one step of the model. */
 const QUIET: ReadonlySet<MoveState> = new Set(['planned', 'preflight', 'prepared']);
@@ -41,16 +41,18 @@ export function moverActions(
   if (isEndState(state.journal.state)) {
     if (state.movesLeft > 0) visit('a move begins', beginMove(rules, state));
   } else {
-    for (const wish of wishes(bounds, state.journal.state)) takeStep(rules, state, wish, visit);
+    for (const wish of wishes(bounds, state)) takeStep(rules, state, wish, visit);
     takeOverActions(state, visit);
   }
   zombieActions(rules, state, visit);
   if (rules.timerUnfences) timerActions(state, visit);
 }
 
-function wishes(bounds: CutOverBounds, state: MoveState): readonly MoveFacts['wish'][] {
+function wishes(bounds: CutOverBounds, world: CutOverState): readonly MoveFacts['wish'][] {
+  const { state } = world.journal;
   if (state === 'reversing') {
-    return bounds.canRollBack === false ? ['finish'] : ['finish', 'roll-back'];
+    const hasWayBack = !world.shards[shardOf(world, 'source')].isLost;
+    return bounds.canRollBack === false || !hasWayBack ? ['finish'] : ['finish', 'roll-back'];
   }
   const wishes: MoveFacts['wish'][] = [undefined];
   if (mayAbort(state) && bounds.canAbort !== false) wishes.push('abort');
@@ -87,15 +89,21 @@ function takeStep(
   const idle = rules.leftIdle(journal.state, idleOn(state, 'source'), idleOn(state, 'destination'));
   if (idle !== undefined) {
     const on = shardOf(state, idle);
-    const taken = { ...state.shards[on], inbound: [], isIdle: false };
-    visit(`what stands idle on ${SHARDS[on]} is taken off`, withShard(state, on, taken));
+    visit(`what stands idle on ${SHARDS[on]} is taken off`, withoutSubscription(state, on));
     return;
   }
   const command = rules.nextStep(journal, factsOf(state, wish));
-  if (command.kind === 'advance')
-    visit(`journal: ${command.to}`, advanceTo(rules, state, command.to));
+  if (command.kind === 'advance') {
+    const reverse = command.to === 'fencing' ? withReverse(rules, state) : undefined;
+    if (reverse !== undefined) visit('the reverse stream is made ready', reverse);
+    else visit(`journal: ${command.to}`, advanceTo(rules, state, command.to));
+  }
   if (command.kind !== 'effect') return;
   const on = shardOf(state, command.on);
+  if (command.effect.kind === 'create-inbound') {
+    const prepared = onTheWay(rules, state, on, command.effect, visit);
+    if (prepared) return;
+  }
   const label = `${command.effect.kind} on ${SHARDS[on]}`;
   const next = withEffect(rules, state, on, command.effect, journal.generation);
   if (next !== undefined && next !== 'refused') visit(label, next);
@@ -161,18 +169,17 @@ function factsOf(state: CutOverState, wish: MoveFacts['wish']): MoveFacts {
   for (const router of state.routers) {
     if (router.isLeasedInCatalog && router.acknowledged < revision) unacknowledged += 1;
   }
+  const destination = state.shards[shardOf(state, 'destination')];
+  const isFilling = state.journal.state === 'copying' || state.journal.state === 'catching_up';
+  const isLost = isFilling && destination.record.hasInbound && destination.isLost;
   return {
     source: state.shards[shardOf(state, 'source')].record,
-    destination: state.shards[shardOf(state, 'destination')].record,
+    destination: isLost ? withoutStream(destination.record) : destination.record,
     unacknowledged,
     isCopied: true,
     isCaughtUp: true,
     wish,
   };
-}
-
-function shardOf({ journal }: CutOverState, role: MoveRole): ShardIndex {
-  return indexOf(role === 'source' ? journal.source : journal.destination);
 }
 
 /** A change of the journal, with what it does to the catalog in the same transaction. */
@@ -185,7 +192,7 @@ function advanceTo(rules: CutOverRules, state: CutOverState, to: MoveState): Cut
   switch (change.catalog) {
     case 'hold':
       return {
-        ...(rules.streamsOverlap && to === 'fencing' ? withReverse(state) : state),
+        ...state,
         journal,
         catalog: { ...news, isHeld: true },
       };
@@ -200,12 +207,6 @@ function advanceTo(rules: CutOverRules, state: CutOverState, to: MoveState): Cut
     case undefined:
       return { ...state, journal };
   }
-}
-
-/** The reverse stream is made ready before the hold. */
-function withReverse(state: CutOverState): CutOverState {
-  const on = shardOf(state, 'source');
-  return withShard(state, on, { ...state.shards[on], isIdle: true });
 }
 
 /** What an effect does to a shard, its rows and the streams; undefined while it waits for open writes. */
@@ -226,9 +227,10 @@ function withEffect(
   const next = withShard(state, on, { ...shard, record });
   switch (effect.kind) {
     case 'create-inbound': {
-      if (shard.record.hasInbound) return next;
-      // It goes on where it stood.
-      if (shard.isIdle) return withShard(state, on, { ...shard, record, isIdle: false });
+      // It goes on where it stood, and one that was lost brings nothing still.
+      if (shard.record.hasInbound || shard.isIdle) {
+        return withShard(state, on, { ...shard, record, isIdle: false });
+      }
       const copied = state.shards[otherShard(on)].value;
       const inbound = effect.copies && copied !== 0 ? [copied] : [];
       return withShard(next, on, { ...shard, record, inbound });
@@ -238,7 +240,7 @@ function withEffect(
         const isIdle = shard.isIdle || shard.record.hasInbound;
         return withShard(next, on, { ...shard, record, isIdle });
       }
-      return withShard(next, on, { ...shard, record, inbound: [], isIdle: false });
+      return withShard(next, on, { ...shard, record, inbound: [], isIdle: false, isLost: false });
     }
     case 'fence':
       return streamed(next, on, barrierOf(generation));
@@ -248,14 +250,6 @@ function withEffect(
     default:
       return next;
   }
-}
-
-/** What happens on a shard goes into the stream that leads away from it, if there is one. */
-export function streamed(state: CutOverState, from: ShardIndex, what: number): CutOverState {
-  const to = otherShard(from);
-  const shard: ModelShard = state.shards[to];
-  if (!shard.record.hasInbound && !shard.isIdle) return state;
-  return withShard(state, to, { ...shard, inbound: [...shard.inbound, what] });
 }
 
 function openWrites(state: CutOverState, on: ShardIndex): number {

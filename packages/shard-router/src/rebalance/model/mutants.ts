@@ -21,6 +21,7 @@ import {
   cleanAtAnyGeneration,
   cleaningKeepsOwnersStream,
   effectOn,
+  emptiesUnderStream,
   fenceWithoutLock,
   ignoringGeneration,
   isOwnerNow,
@@ -33,6 +34,7 @@ import {
   positionBeforeFence,
   relinquishAtAnyGeneration,
   reverseAfterOpening,
+  takesUpLostStream,
   UNLOCKED_FENCE,
   withdrawingKeepsReverse,
   withoutGrace,
@@ -72,6 +74,7 @@ const ONE_ROUTER: CutOverBounds = { ...FOREIGN_ONLY, routers: 1, writes: 1, fore
 const READER: CutOverBounds = { ...ONE_ROUTER, reads: 1, foreignWrites: 0 };
 /** A router that lags behind two moves while somebody else writes to the shard that has the slot again. */
 const LAGGARD: CutOverBounds = { ...FOREIGN_ONLY, routers: 1, reads: 1, moves: 2 };
+const WITH_LOSS: CutOverBounds = { ...FOREIGN_ONLY, losses: 1, canWithdraw: true };
 const WITH_ZOMBIE: CutOverBounds = { ...FOREIGN_ONLY, zombies: 1 };
 
 /** All of them; the order is that of the protocol. */
@@ -228,6 +231,24 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a switch that is withdrawn leaves the reverse stream',
     broken: { nextStep: withdrawingKeepsReverse },
     bounds: { ...FOREIGN_ONLY, foreignWrites: 2, canWithdraw: true },
+    caught: 'harmless alone',
+  },
+  {
+    name: 'a switch that is withdrawn leaves the reverse stream, and so does a second copy',
+    broken: { nextStep: withdrawingKeepsReverse, nextStreamStep: emptiesUnderStream },
+    bounds: { ...FOREIGN_ONLY, foreignWrites: 2, canWithdraw: true },
+    caught: LOST,
+  },
+  {
+    name: 'a second copy empties its ground while the stream into the owner stands',
+    broken: { streamsOverlap: true, nextStreamStep: emptiesUnderStream },
+    bounds: WITH_LOSS,
+    caught: LOST,
+  },
+  {
+    name: 'a stream whose slot was lost is taken up again',
+    broken: { nextStreamStep: takesUpLostStream },
+    bounds: WITH_LOSS,
     caught: LOST,
   },
   {

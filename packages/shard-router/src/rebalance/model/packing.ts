@@ -79,7 +79,8 @@ export function packState(rules: CutOverRules, state: CutOverState, into: Uint32
     .put(ranks.versions.of(state.floor), 3)
     .flag(state.foreign.isWriting)
     .put(state.foreign.left, 2)
-    .flag(state.fault !== undefined);
+    .flag(state.fault !== undefined)
+    .put(state.lossesLeft, 1);
   packZombie(head, ranks, zombie);
   into[0] = head.word;
   const body = new Fields().put(ranks.generations.of(journal.generation), 2);
@@ -169,7 +170,7 @@ function packStream(ranks: AllRanks, shard: ModelShard, generation: number): num
     return barrier === undefined || barrier === generation;
   });
   if (known.length > MOST_STREAMED) throw new RangeError('a stream is too long to be packed');
-  const fields = new Fields().put(known.length, 4);
+  const fields = new Fields().flag(shard.isLost).put(known.length, 4);
   for (const streamed of known) {
     const isBarrier = generationOf(streamed) !== undefined;
     fields.put(isBarrier ? PACKED_BARRIER : ranks.versions.of(streamed), BITS_PER_STREAMED);
@@ -239,6 +240,7 @@ export function unpackState(from: Uint32Array, start: number, routers: number): 
   const floor = head.take(3);
   const foreign = { isWriting: head.flag(), left: head.take(2) };
   const fault = head.flag() ? 'something went wrong before' : undefined;
+  const lossesLeft = head.take(1);
   const zombie = unpackZombie(head);
   const body = new FieldReader(from[start + 1] as number);
   const generation = takeGeneration(body);
@@ -262,6 +264,7 @@ export function unpackState(from: Uint32Array, start: number, routers: number): 
     zombie,
     zombiesLeft,
     movesLeft,
+    lossesLeft,
     floor,
     fault,
   };
@@ -300,11 +303,12 @@ function unpackShard(body: FieldReader, stream: number, generation: number): Mod
   const value = body.take(3);
   const isIdle = body.flag();
   const reader = new FieldReader(stream);
+  const isLost = reader.flag();
   const inbound = Array.from({ length: reader.take(4) }, () => {
     const streamed = reader.take(BITS_PER_STREAMED);
     return streamed === PACKED_BARRIER ? barrierOf(generation) : streamed;
   });
-  return { record, value, inbound, isIdle };
+  return { record, value, inbound, isIdle, isLost };
 }
 
 function unpackRouter(word: number): ModelRouter {

@@ -11,11 +11,13 @@ import { advance } from '../journal.js';
 import { nextStep } from '../next-step.js';
 import { acknowledgement, isVerified, judgeRead, routeCall } from '../router-lease.js';
 import { acceptsWrites, applyEffect } from '../shard-record.js';
+import { nextStreamStep } from '../stream-step.js';
 
 /** Everything that decides in a cut-over. */
 export interface CutOverRules {
   readonly nextStep: typeof nextStep;
   readonly leftIdle: typeof leftIdle;
+  readonly nextStreamStep: typeof nextStreamStep;
   readonly applyEffect: typeof applyEffect;
   readonly acceptsWrites: typeof acceptsWrites;
   readonly advance: typeof advance;
@@ -43,6 +45,7 @@ export interface CutOverRules {
 export const RULES: CutOverRules = {
   nextStep,
   leftIdle,
+  nextStreamStep,
   applyEffect,
   acceptsWrites,
   advance,

@@ -15,6 +15,9 @@ import type { ShardEffect, ShardRecord } from '../shard-record.js';
 export const SHARDS = ['a', 'b'] as const;
 export type ShardIndex = 0 | 1;
 
+/** Is told of everything that can happen next. */
+export type Visit = (action: string, next: CutOverState) => void;
+
 /** How much may happen; the search is complete within it. */
 export interface CutOverBounds {
   readonly routers: number;
@@ -31,6 +34,8 @@ export interface CutOverBounds {
   readonly canRollBack?: boolean;
   /** Whether a switch may be withdrawn, once or often: twice as many states. @default false */
   readonly canWithdraw?: boolean;
+  /** How often the slot that feeds a stream is lost, either way. @default 0 */
+  readonly losses?: number;
 }
 
 export interface CutOverState {
@@ -42,6 +47,7 @@ export interface CutOverState {
   readonly zombie: Zombie | undefined;
   readonly zombiesLeft: number;
   readonly movesLeft: number;
+  readonly lossesLeft: number;
   /** Newest version that was acknowledged to a writer or shown to a reader. */
   readonly floor: number;
   /** What went wrong in the step that led here. */
@@ -62,6 +68,8 @@ export interface ModelShard {
   readonly inbound: readonly number[];
   /** Whether there is a subscription that flows although the record says that it counts no more, or not yet. */
   readonly isIdle: boolean;
+  /** Whether the slot that feeds it is gone: it stands, and brings nothing any more. */
+  readonly isLost: boolean;
 }
 
 /** Barriers in a stream are told from versions by their size. */
@@ -161,14 +169,15 @@ export function initialState(bounds: CutOverBounds): CutOverState {
     },
     catalog: { revision: 2, owner: 0, epoch: 0, isHeld: false },
     shards: [
-      { record: record(true), value: 0, inbound: [], isIdle: false },
-      { record: record(false), value: 0, inbound: [], isIdle: false },
+      { record: record(true), value: 0, inbound: [], isIdle: false, isLost: false },
+      { record: record(false), value: 0, inbound: [], isIdle: false, isLost: false },
     ],
     routers: Array.from({ length: bounds.routers }, () => router),
     foreign: { isWriting: false, left: bounds.foreignWrites },
     zombie: undefined,
     zombiesLeft: bounds.zombies,
     movesLeft: bounds.moves,
+    lossesLeft: bounds.losses ?? 0,
     floor: 0,
     fault: undefined,
   };

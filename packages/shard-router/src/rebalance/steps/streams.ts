@@ -1,6 +1,7 @@
 import { quoteIdentifier } from '@shardline/core';
 import { cleanRows } from '../clean-rows.js';
 import { deferIndexes } from '../deferred-indexes.js';
+import { supersededError } from '../move-errors.js';
 import { isHeldIn, type MoveRole } from '../move-state.js';
 import { type MoveWork, otherRole } from '../move-work.js';
 import { loadRecord, runEffect, type StoredRecord, withGeneration } from '../record-store.js';
@@ -16,9 +17,12 @@ import {
   skipToNow,
 } from '../stream.js';
 import { streamName } from '../stream-names.js';
+import { nextStreamStep, type StreamFacts, type StreamStanding } from '../stream-step.js';
 import type { Step } from './step.js';
 
 type CreateInbound = ShardEffect & { kind: 'create-inbound' };
+
+const NO_STREAM: StreamStanding = { hasInbound: false, hasIdleInbound: false };
 
 /** Begins a stream: of everything, with the rows that are there first, or of what comes from now on. */
 export const createInbound: Step<CreateInbound> = {
@@ -26,22 +30,35 @@ export const createInbound: Step<CreateInbound> = {
   precondition: 'a shard that owns the slots is never copied onto',
   undo: 'drop-inbound',
   run: async (work, on, effect, told) => {
-    const { session } = work[on];
-    const { id, journal } = work.row;
-    // Of a stream that was lost, the mover says that there is none; what is left of it has to go first.
-    const known = effect.copies ? await loadRecord(session, id) : told;
-    if (known?.hasInbound && (await isFed(work, on))) {
-      return runEffect(session, id, effect, journal.generation, () => []);
+    let isEmptied = false;
+    // A mover that found a stream lost says that there is none; what is left of it has to go first.
+    for (let known = effect.copies ? undefined : told; ; known = undefined) {
+      const facts = await streamFacts(work, on, effect, { known, isEmptied });
+      switch (nextStreamStep(effect, facts)) {
+        case 'take-off':
+          await takeOff(work, on, facts.here);
+          break;
+        case 'take-off-back':
+          await takeOff(work, otherRole(on), facts.back);
+          break;
+        case 'empty':
+          await empty(work, on);
+          isEmptied = true;
+          break;
+        case 'keep':
+          return runEffect(
+            work[on].session,
+            work.row.id,
+            effect,
+            work.row.journal.generation,
+            () => [],
+          );
+        case 'wake':
+          return wake(work, on, effect);
+        case 'create':
+          return create(work, on, effect);
+      }
     }
-    if (known?.hasIdleInbound && (await isFed(work, on))) return wake(work, on, effect);
-    if (known?.hasInbound || known?.hasIdleInbound) await takeOff(work, on, known);
-    if (effect.copies) await clearTheGround(work, on, known?.hasForeignRows === true);
-    const conninfo = await openOutbound(work, on);
-    const statement = await createSubscription(work, on, conninfo, {
-      copies: effect.copies,
-      isEnabled: true,
-    });
-    return runEffect(session, id, effect, journal.generation, () => [statement]);
   },
   describe: ({ move, tables, source, destination }, on) => {
     const name = quoteIdentifier(streamName(move, on));
@@ -108,7 +125,10 @@ export async function prepareReverse(work: MoveWork): Promise<void> {
 
 /** Whether the reverse stream has been made ready and can still be used. */
 export async function isReverseReady(work: MoveWork, source: StoredRecord): Promise<boolean> {
-  return (source.hasIdleInbound || source.hasInbound) && (await isFed(work, 'source'));
+  return (
+    (source.hasIdleInbound || source.hasInbound) &&
+    (await isSlotAlive(work.destination, streamName(work.row.id, 'source')))
+  );
 }
 
 /** Takes a stream off that cannot be used any more, with everything that fed it. */
@@ -143,18 +163,33 @@ async function wake(work: MoveWork, on: MoveRole, effect: CreateInbound): Promis
   ]);
 }
 
-/**
- * A copy begins on empty ground: what an earlier one has left would be in its way.
- *
- * Taking that away are deletions of this shard's own, and a reverse stream that stands already would bring them to the
- * owner. So it goes first; it is made again when the copy has caught up.
- */
-async function clearTheGround(work: MoveWork, on: MoveRole, hasRows: boolean): Promise<void> {
-  const other = otherRole(on);
-  const back = await loadRecord(work[other].session, work.row.id);
-  if (back?.hasInbound || back?.hasIdleInbound) await takeOff(work, other, back);
-  if (hasRows) await empty(work, on);
-  await deferIndexes(work);
+async function create(work: MoveWork, on: MoveRole, effect: CreateInbound): Promise<StoredRecord> {
+  if (effect.copies) await deferIndexes(work);
+  const conninfo = await openOutbound(work, on);
+  const statement = await createSubscription(work, on, conninfo, {
+    copies: effect.copies,
+    isEnabled: true,
+  });
+  const { id, journal } = work.row;
+  return runEffect(work[on].session, id, effect, journal.generation, () => [statement]);
+}
+
+/** As the shards say now. The way back is asked for only before a copy: callers may be waiting for any other stream. */
+async function streamFacts(
+  work: MoveWork,
+  on: MoveRole,
+  { copies }: CreateInbound,
+  so: { readonly known: StoredRecord | undefined; readonly isEmptied: boolean },
+): Promise<StreamFacts> {
+  const { id } = work.row;
+  const other = work[otherRole(on)].session;
+  const [here, back, isFed] = await Promise.all([
+    so.known ?? loadRecord(work[on].session, id),
+    copies ? loadRecord(other, id) : NO_STREAM,
+    isSlotAlive(work[otherRole(on)], streamName(id, on)),
+  ]);
+  if (here === undefined || back === undefined) throw supersededError(id);
+  return { here: { ...here, isFed, mayHaveRows: here.hasForeignRows && !so.isEmptied }, back };
 }
 
 async function empty(work: MoveWork, on: MoveRole): Promise<void> {
@@ -172,10 +207,6 @@ async function empty(work: MoveWork, on: MoveRole): Promise<void> {
     batchRows: work.limits.cleanBatchRows,
     pause: work.checkpoint,
   });
-}
-
-function isFed(work: MoveWork, on: MoveRole): Promise<boolean> {
-  return isSlotAlive(work[otherRole(on)], streamName(work.row.id, on));
 }
 
 function idle(move: string, isIdle: boolean): string {

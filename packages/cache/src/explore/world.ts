@@ -142,7 +142,11 @@ export class World {
       if (fails) throw new Error('written, but nobody is told');
       return version;
     };
-    const done = await through.updateReported('k', work).catch(() => undefined);
+    const storedOf = async (result: number) => {
+      await this.scheduler.step('update says what is stored');
+      return result;
+    };
+    const done = await through.updateReported('k', { work, storedOf }).catch(() => undefined);
     if (done?.report.acknowledged === true) this.floor = Math.max(this.floor, version);
   }
 

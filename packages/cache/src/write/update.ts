@@ -1,4 +1,5 @@
 import { isShardlineError, withDeadline } from '@shardline/core';
+import type { ReportedChange } from '../call-options.js';
 import { encodeFrame, FrameKind, type StandingFreshness } from '../entry/frame.js';
 import type { StampPair } from '../entry/frame-extras.js';
 import { joined, lifeWith, stillStanding } from '../entry/standing-freshness.js';
@@ -17,7 +18,7 @@ import { abandonWrites, settleWrite, staleKeys, type WriteOptions, writeOf } fro
 /**
  * `update`: a change of the source by the caller's own work, and what it returns put into the cache.
  *
- *     look at the nearest tier -> [work] -> invalidate the tiers below
+ *     look at the nearest tier -> [work] -> invalidate the tiers below, and ask what is to be stored
  *                              -> replace there exactly what was seen -> bus -> own L1
  *
  * What was there may be shown until the work is done: nothing of it is acknowledged yet. It is replaced only if it is
@@ -46,50 +47,59 @@ export interface UpdateOptions extends WriteOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-type Work<Value> = (context: { readonly signal: AbortSignal }) => Promise<Value> | Value;
-
-/** Runs a change of the source and stores what it returns in place of what was cached before it. */
-export async function updateValue<Value>(
+/** Runs a change of the source and stores what it leads to in place of what was cached before it. */
+export async function updateValue<Result>(
   runtime: NamespaceRuntime,
   invalidator: Invalidator,
   key: string,
-  work: Work<Value>,
+  { work, storedOf }: ReportedChange<Result, unknown>,
   options: UpdateOptions,
-): Promise<{ readonly value: Value; readonly report: InvalidationReport }> {
+): Promise<{ readonly result: Result; readonly report: InvalidationReport }> {
   const { policy, memory } = runtime;
   const watch = memory.watches.begin(key);
   try {
     const place = await placeOf(runtime, key, options.tags ?? []);
-    const value = await change(runtime, invalidator, key, work, options);
+    const result = await change(runtime, invalidator, key, work, options);
+    // Beside the tiers below: they are invalidated whatever the answer.
+    const offered = within(runtime, key, options, async () => storedOf(result));
+    offered.catch(() => {}); // Told below, once nothing old is left.
+    const store = () => storeAt(runtime, key, place, offered, options);
     // Tags that only the value tells were not among the stamps taken before: the next reader loads it.
-    if (value === undefined || policy.tags !== undefined) {
-      return { value, report: await invalidator.run([staleKeys(runtime, [key])]) };
-    }
-    const write = writeOf(runtime, key, value, options);
-    const store = () => storeAt(runtime, key, place, write);
-    const settled = { watch, write, store, mayRemember: () => true };
-    return { value, report: await settleWrite(runtime, invalidator, settled) };
+    const report =
+      policy.tags === undefined
+        ? await settleWrite(runtime, invalidator, { watch, store, mayRemember: () => true })
+        : await invalidator.run([staleKeys(runtime, [key])]);
+    await offered;
+    return { result, report };
   } finally {
     memory.watches.end(watch);
   }
 }
 
-async function change<Value>(
+async function change<Result>(
   runtime: NamespaceRuntime,
   invalidator: Invalidator,
   key: string,
-  work: Work<Value>,
-  { signal, timeoutMs }: UpdateOptions,
-): Promise<Value> {
-  const { policy, clock } = runtime;
-  const doing = `Updating '${policy.name}:${key}'`;
+  work: ReportedChange<Result, unknown>['work'],
+  options: UpdateOptions,
+): Promise<Result> {
   try {
-    const limits = { timeoutMs: timeoutMs ?? policy.loadTimeoutMs, clock, signal, doing };
-    return await withDeadline(limits, async (stop) => work({ signal: stop }));
+    return await within(runtime, key, options, async (stop) => work({ signal: stop }));
   } catch (error) {
     await abandonWrites(runtime, invalidator, [key]);
     throw error;
   }
+}
+
+function within<T>(
+  { policy, clock }: NamespaceRuntime,
+  key: string,
+  { signal, timeoutMs }: UpdateOptions,
+  work: (stop: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const doing = `Updating '${policy.name}:${key}'`;
+  const limits = { timeoutMs: timeoutMs ?? policy.loadTimeoutMs, clock, signal, doing };
+  return withDeadline(limits, work);
 }
 
 /** What stands in the nearest tier before the work; undefined if it cannot be asked, or has no such tier. */
@@ -121,33 +131,49 @@ async function placeOf(
   }
 }
 
-/** Invalidates the tiers below and replaces what was seen in the nearest; false if that is not to be. */
+/** Invalidates the tiers below and replaces what was seen in the nearest; nothing if that is not to be. */
 async function storeAt(
   runtime: NamespaceRuntime,
   key: string,
   place: Place | undefined,
+  offered: Promise<unknown>,
+  options: UpdateOptions,
+): Promise<Found | undefined> {
+  if (place === undefined && runtime.levels.length > 0) return undefined;
+  try {
+    const [value] = await Promise.all([offered, invalidateBelow(runtime, key)]);
+    if (value === undefined) return undefined;
+    const write = writeOf(runtime, key, value, options);
+    return place === undefined || (await replaceAt(runtime, key, place, write)) ? write : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** First, as ever: what is in the nearest tier may vanish, and the next reader would find the old value below. */
+async function invalidateBelow(runtime: NamespaceRuntime, key: string): Promise<void> {
+  const address = runtime.addresses.value(key);
+  for (const below of runtime.levels.slice(1).toReversed()) {
+    await below.tier.invalidate([address], tombstoneOf(runtime));
+  }
+}
+
+async function replaceAt(
+  runtime: NamespaceRuntime,
+  key: string,
+  place: Place,
   write: Found,
 ): Promise<boolean> {
-  const { levels, addresses, policy, clock } = runtime;
-  if (levels.length === 0) return true;
-  if (place === undefined) return false;
+  const { addresses, policy, clock } = runtime;
   const { level, look, lease } = place;
   const standing = standingOf(runtime, place);
   const frame = await frameFor(runtime, place, { ...write, standing });
   if (frame === undefined) return false;
   const address = addresses.value(key);
   const lifeMs = lifeWith(standing, write.ttlMs + policy.staleMs, clock.now());
-  try {
-    // First, as ever: what is in the nearest tier may vanish, and the next reader would find the old value below.
-    for (const below of levels.slice(1).toReversed()) {
-      await below.tier.invalidate([address], tombstoneOf(runtime));
-    }
-    return lease === undefined
-      ? await level.tier.replace(address, look.seen, frame, lifeMs)
-      : await level.tier.fill(address, lease, frame, lifeMs);
-  } catch {
-    return false;
-  }
+  return lease === undefined
+    ? level.tier.replace(address, look.seen, frame, lifeMs)
+    : level.tier.fill(address, lease, frame, lifeMs);
 }
 
 /** The mark of this change, and what stood where its value goes. */

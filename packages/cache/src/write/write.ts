@@ -95,16 +95,18 @@ export function finishWrite(
   write: Found,
   mayRemember: () => boolean = () => true,
 ): Promise<InvalidationReport> {
-  const store = async () => seized !== undefined && (await fillAll(runtime, key, write, seized));
-  return settleWrite(runtime, invalidator, { watch, write, store, mayRemember });
+  const store = async () => {
+    const isStored = seized !== undefined && (await fillAll(runtime, key, write, seized));
+    return isStored ? write : undefined;
+  };
+  return settleWrite(runtime, invalidator, { watch, store, mayRemember });
 }
 
 /** A write that has reached its source, and how it is to reach the tiers. */
 export interface SettledWrite {
   readonly watch: KeyWatch;
-  readonly write: Found;
-  /** Puts it into every tier that is to have it; false if one refused, and the key is to be invalidated. */
-  readonly store: () => Promise<boolean>;
+  /** Puts it into every tier that is to have it; nothing if one refused, and the key is to be invalidated. */
+  readonly store: () => Promise<Found | undefined>;
   readonly mayRemember: () => boolean;
 }
 
@@ -112,7 +114,7 @@ export interface SettledWrite {
 export async function settleWrite(
   runtime: NamespaceRuntime,
   invalidator: Invalidator,
-  { watch, write, store, mayRemember }: SettledWrite,
+  { watch, store, mayRemember }: SettledWrite,
 ): Promise<InvalidationReport> {
   const { policy, memory } = runtime;
   const { key } = watch;
@@ -122,7 +124,8 @@ export async function settleWrite(
   watch.renew();
   const ticket = { ...memory.ticket(key), watch };
   // An invalidation heard meanwhile may be later than this value: then it has the last word.
-  if (!wasUndisturbed || !(await store())) return invalidator.run([staleKeys(runtime, [key])]);
+  const write = wasUndisturbed ? await store() : undefined;
+  if (write === undefined) return invalidator.run([staleKeys(runtime, [key])]);
 
   try {
     await runtime.bus?.publish({ namespace: runtime.name, keys: [key] });

@@ -73,16 +73,21 @@ export class RowFill<Row extends object> {
     const { cache, context } = this.#parts;
     let written: Written | undefined;
     let entry: CachedRow<Row> | undefined;
-    const work = async () => {
-      written = await write();
-      entry = await this.#entryOf(written, session);
-      return entry;
+    const change = {
+      work: async () => {
+        written = await write();
+        return written;
+      },
+      storedOf: async (result: Written) => {
+        entry = await this.#entryOf(result, session);
+        return entry;
+      },
     };
     // The write ends by the layer's own deadline, and so does the question after it.
     const timeout = `${3 * context.parts.operationTimeoutMs}ms` as const;
     try {
-      const { report } = await cache.updateReported(cacheKey, work, { timeout });
-      return { written: written as unknown as Written, entry, report, failure: undefined };
+      const { result, report } = await cache.updateReported(cacheKey, change, { timeout });
+      return { written: result, entry, report, failure: undefined };
     } catch (failure) {
       if (written === undefined) throw failure;
       return { written, entry, report: NOT_EVERYWHERE, failure };

@@ -39,11 +39,12 @@ export const explanations: Partial<Record<TargetId, string>> = {
     'the protocol wants them; nothing is made or dropped any more while callers wait. With idle cores the whole is 45 ms; on a machine that ' +
     'is full each step waits 7 to 20 ms for its turn. To write both records of a step at once would save two commits.',
   'layer/entity-get':
-    'Profiled apart, a read that memory answers takes 6 us of CPU where the peer takes 28, and a write three to four times the peer: with ' +
-    'one write in ten the writes are nearly all. More than a third of a write is spent on writing to sockets: the look at Redis, the ' +
-    'UPDATE with its outbox row, the question where it has ended, the mark in Memcached (two round trips), the replacement and the ' +
-    'message to other processes. Asking for the position in the trip of the UPDATE, and marks in Memcached by one trip for many, would ' +
-    'close more of it; three times the peer is out of reach while a write keeps promises that the peer does not make.',
+    'Profiled apart, a read that memory answers takes 5 us of CPU where the peer takes 30 to 50, and a write three times the ' +
+    'peer, in this process and twice the peer in PostgreSQL: with one write in ten the writes are nearly all. A write is the look at Redis, the ' +
+    'UPDATE with its outbox row and the later deletion of that, the shared question where it has ended, the mark in Memcached ' +
+    '(two round trips), the replacement and the message to other processes; the peer makes the UPDATE, a deletion and a message. ' +
+    'Remembering in memory what stands in Redis would save the look; three times the peer is out of reach while ' +
+    'its UPDATE alone costs more than a third of what ten of its requests do, and a write here leaves an outbox row besides.',
   'route/postgres-hash':
     'Run by itself (`--suite route`) a bigint takes 18 ns, 0.11 x of the bare call. Where it takes more than a microsecond, within a ' +
     'whole run, the loop that measures it has been compiled worse than by itself; no profile has been read for that yet.',

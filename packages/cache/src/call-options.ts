@@ -29,6 +29,19 @@ export interface UpdateOptions extends SetOptions {
   readonly timeout?: Duration | undefined;
 }
 
+/** A change of the source and what it puts into the cache. */
+export interface ReportedChange<Result, Value> {
+  /** Changes the source. */
+  readonly work: (context: { readonly signal: AbortSignal }) => Promise<Result> | Result;
+  /** What is stored of what the work has returned; undefined: nothing is, and the key is invalidated. */
+  readonly storedOf: (result: Result) => Promise<Value | undefined> | Value | undefined;
+  /**
+   * Whether a value is of a later change than another, both of them stored by updates of the same key; undefined if that
+   * cannot be told. Without it, updates of a key that overlap end with nothing cached.
+   */
+  readonly isLater?: ((value: Value, other: Value) => boolean | undefined) | undefined;
+}
+
 /** Options of one invalidation. */
 export interface InvalidateOptions {
   /**

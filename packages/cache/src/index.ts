@@ -6,6 +6,7 @@ export type {
   CacheKey,
   GetOptions,
   InvalidateOptions,
+  ReportedChange,
   SetOptions,
   UpdateOptions,
 } from './call-options.js';

@@ -4,6 +4,7 @@ import {
   type CacheKey,
   type GetOptions,
   type InvalidateOptions,
+  type ReportedChange,
   type SetOptions,
   type UpdateOptions,
   writeOptionsOf,
@@ -202,26 +203,32 @@ export class CacheNamespace<Value = unknown> {
     work: (context: { readonly signal: AbortSignal }) => Promise<Result> | Result,
     options: UpdateOptions = {},
   ): Promise<Result> {
-    return (await this.updateReported(key, work, options)).value;
+    const { result } = await this.updateReported(
+      key,
+      { work, storedOf: (value) => value },
+      options,
+    );
+    return result;
   }
 
   /**
    * As `update`, and tells besides whether every tier and process has taken the change: for those who keep a
-   * record of what has yet to be invalidated, such as an outbox.
+   * record of what has yet to be invalidated, such as an outbox. What is stored may be something else than what the
+   * work returns, and may take another question, which is asked while the tiers below are being invalidated.
    *
-   * @throws ShardlineError as `update`.
+   * @throws ShardlineError as `update`; what `storedOf` throws, once nothing old is left.
    */
-  async updateReported<Result extends Value | undefined>(
+  async updateReported<Result>(
     key: CacheKey,
-    work: (context: { readonly signal: AbortSignal }) => Promise<Result> | Result,
+    change: ReportedChange<Result, Value>,
     options: UpdateOptions = {},
-  ): Promise<{ readonly value: Result; readonly report: InvalidationReport }> {
+  ): Promise<{ readonly result: Result; readonly report: InvalidationReport }> {
     const text = this.#checked(key);
     if (commitScope() !== undefined) throw writeInTransaction(this.name, text, 'update');
     const { timeout } = options;
     const timeoutMs = timeout === undefined ? undefined : durationMs(timeout, 'timeout');
     const given = { ...writeOptionsOf(options), timeoutMs };
-    return updateValue(this.#runtime, this.#invalidator, text, work, given);
+    return updateValue(this.#runtime, this.#invalidator, text, change, given);
   }
 
   /**

@@ -17,10 +17,12 @@ import type { Found } from './read/found.js';
 import type { Level } from './read/level.js';
 import { Reader } from './read/reader.js';
 import type { CoarseClock } from './tiers/memory/coarse-clock.js';
+import type { Disturber } from './tiers/memory/key-watch.js';
 import { MemoryTier } from './tiers/memory/memory-tier.js';
 import type { SharedTier } from './tiers/tier.js';
 import type { Tracing } from './tracing.js';
 import type { HotKeys } from './warm/hot-keys.js';
+import { OwnUpdates } from './write/own-updates.js';
 import { WriteBehind } from './write/write-behind.js';
 
 /** What a namespace is given by the partition that it lives in. */
@@ -50,6 +52,7 @@ export class NamespaceRuntime implements InvalidationTarget {
   readonly policy: Policy;
   readonly addresses: Addresses;
   readonly memory: MemoryTier;
+  readonly ownUpdates = new OwnUpdates();
   readonly levels: readonly Level[];
   readonly bus: Bus | undefined;
   readonly coherence: Coherence;
@@ -138,15 +141,18 @@ export class NamespaceRuntime implements InvalidationTarget {
   }
 
   dropLocally(keys: readonly string[], stamps: readonly string[]): void {
-    for (const key of keys) {
-      this.memory.invalidate(key);
-      this.flights.forget(key);
-      this.failures.forget(key);
-    }
+    for (const key of keys) this.dropKey(key, 'others');
     if (stamps.length === 0) return;
     // Which keys a stamp covers is not known: nobody may join a read that began before.
     this.flights = new SingleFlight();
     for (const name of stamps) this.#dropStamp(name);
+  }
+
+  /** Drops one key from this process's memory. */
+  dropKey(key: string, by: Disturber): void {
+    this.memory.invalidate(key, by);
+    this.flights.forget(key);
+    this.failures.forget(key);
   }
 
   /** What another process invalidated. */

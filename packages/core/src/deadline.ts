@@ -35,35 +35,42 @@ export interface DeadlineOptions {
  * );
  * ```
  */
-export async function withDeadline<T>(
+export function withDeadline<T>(
   options: DeadlineOptions,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { timeoutMs, signal, doing, clock = systemClock } = options;
-  if (signal?.aborted) throw abortedError(doing, signal.reason);
+  if (signal?.aborted) return Promise.reject(abortedError(doing, signal.reason));
 
-  const controller = new AbortController();
-  let giveUp: (error: ShardlineError) => void;
-  const givenUp = new Promise<never>((_, reject) => {
-    giveUp = (error) => {
+  // One promise and no race: nearly every call of the packages comes through here.
+  return new Promise((resolve, reject) => {
+    const controller = new AbortController();
+    const giveUp = (error: ShardlineError) => {
+      end();
       controller.abort(error);
       reject(error);
     };
+    const ignore = signal && onAbort(signal, () => giveUp(abortedError(doing, signal.reason)));
+    const timer = Number.isFinite(timeoutMs)
+      ? clock.schedule(timeoutMs, () => giveUp(deadlineError(doing, timeoutMs)), true)
+      : undefined;
+    const end = () => {
+      timer?.cancel();
+      ignore?.();
+    };
+    const fail = (error: unknown) => {
+      end();
+      reject(error);
+    };
+    try {
+      work(controller.signal).then((result) => {
+        end();
+        resolve(result);
+      }, fail);
+    } catch (error) {
+      fail(error);
+    }
   });
-  const ignore = signal && onAbort(signal, () => giveUp(abortedError(doing, signal.reason)));
-  const timer = Number.isFinite(timeoutMs)
-    ? clock.schedule(timeoutMs, () => giveUp(deadlineError(doing, timeoutMs)), true)
-    : undefined;
-
-  try {
-    const working = work(controller.signal);
-    // If the deadline answers first, the work's own failure afterwards has nobody left to tell.
-    working.catch(() => {});
-    return await Promise.race([working, givenUp]);
-  } finally {
-    timer?.cancel();
-    ignore?.();
-  }
 }
 
 /** The error of a wait that reached its deadline. */

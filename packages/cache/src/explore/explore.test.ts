@@ -155,6 +155,22 @@ const twoUpdatesHere: Actors = {
   before: (world, one) => world.read(one),
   at: (world, one) => [world.update(one), world.update(one), world.read(one)],
 };
+const threeUpdatesHere: Actors = {
+  before: (world, one) => world.read(one),
+  at: (world, one) => [world.update(one), world.update(one), world.update(one)],
+};
+const updatesHereAndThere: Actors = {
+  before: warmReadAndChange.before as NonNullable<Actors['before']>,
+  at: (world, one, two) => [world.update(one), world.update(one), world.update(two)],
+};
+const updatesHereAndChange: Actors = {
+  before: warmReadAndChange.before as NonNullable<Actors['before']>,
+  at: (world, one, two) => [world.update(one), world.update(one), world.change(two)],
+};
+const updatesHereOneFails: Actors = {
+  before: (world, one) => world.read(one),
+  at: (world, one) => [world.update(one), world.update(one, true), world.read(one)],
+};
 const failedUpdateAndRead: Actors = {
   before: warmReadAndChange.before as NonNullable<Actors['before']>,
   at: (world, one, two) => [
@@ -248,6 +264,10 @@ function swr(setup: Setup): Setup {
   return { ...setup, options: { ...setup.options, ...stale } };
 }
 
+function ordered(setup: Setup): Setup {
+  return { ...setup, knowsOrder: 'rightly' };
+}
+
 function lagging(setup: Setup): Setup {
   return { ...setup, isLagging: true };
 }
@@ -336,6 +356,18 @@ const cases: readonly (readonly [string, Setup, Actors])[] = [
   ['two updates in one process', two, twoUpdatesHere],
   ['two updates in memory alone', { tiers: ['l1'], options: bounded }, twoUpdatesHere],
   ['three updates', two, threeUpdates],
+  ['two updates in one process that know their order', ordered(two), twoUpdatesHere],
+  ['two updates in one process that know their order, L2 and L3', ordered(three), twoUpdatesHere],
+  ['two updates in one process that know their order, strict', ordered(strictTwo), twoUpdatesHere],
+  [
+    'two ordered updates in memory alone',
+    ordered({ tiers: ['l1'], options: bounded }),
+    twoUpdatesHere,
+  ],
+  ['three updates in one process that know their order', ordered(two), threeUpdatesHere],
+  ['two ordered updates and one elsewhere', ordered(two), updatesHereAndThere],
+  ['two ordered updates and a change elsewhere', ordered(two), updatesHereAndChange],
+  ['two ordered updates, one of which fails', ordered(two), updatesHereOneFails],
   ['an update that fails, and a change', two, failedUpdateAndRead],
 ];
 
@@ -401,6 +433,12 @@ describe('the explorer finds planted faults', () => {
     const { violation } = await exploreAll(scenario(two, readAndChange), LIMIT);
     fill.mockRestore();
     expect(violation?.error.message).toContain('L1');
+  });
+
+  it('an update that takes the later of two for the earlier', async () => {
+    const wrong: Setup = { ...strictTwo, knowsOrder: 'wrongly' };
+    const { violation } = await exploreAll(scenario(wrong, twoUpdatesHere), LIMIT);
+    expect(violation?.trace.length).toBeGreaterThan(0);
   });
 
   it('an invalidation from L2 down to L3 instead of upwards', async () => {

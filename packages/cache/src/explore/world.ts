@@ -20,6 +20,8 @@ export interface Setup {
   readonly failing?: readonly number[];
   /** Loads read from replicas that have reached what they are told to reach, and nothing after it. */
   readonly isLagging?: boolean;
+  /** Updates can tell which of two values is of the later change; `'wrongly'` is a planted fault. */
+  readonly knowsOrder?: 'rightly' | 'wrongly';
 }
 
 /** Two processes, one source, and what everyone saw. */
@@ -142,7 +144,17 @@ export class World {
       if (fails) throw new Error('written, but nobody is told');
       return version;
     };
-    const done = await through.updateReported('k', work).catch(() => undefined);
+    const storedOf = async (result: number) => {
+      await this.scheduler.step('update says what is stored');
+      return result;
+    };
+    const { knowsOrder } = this.setup;
+    const isLater =
+      knowsOrder &&
+      ((value: number, other: number) =>
+        knowsOrder === 'rightly' ? value > other : value < other);
+    const change = { work, storedOf, isLater };
+    const done = await through.updateReported('k', change).catch(() => undefined);
     if (done?.report.acknowledged === true) this.floor = Math.max(this.floor, version);
   }
 

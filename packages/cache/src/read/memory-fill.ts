@@ -4,18 +4,18 @@ import type { Found } from './found.js';
 import type { ReaderParts } from './reader-parts.js';
 import { eagerWindowMs, freshLeftMs } from './refresh.js';
 
-/** Puts a value into L1 under a ticket taken before it was read. */
+/** Puts a value into L1 under a ticket taken before it was read; false if something else has come since the ticket. */
 export function fillMemory(
   { policy, memory, clock, counters, isWrittenBehind }: ReaderParts,
   key: string,
   ticket: MemoryTicket,
   found: Found,
-): void {
+): boolean {
   const nowMs = clock.now();
-  if ((found.isAbsent && found.ttlMs === 0) || isWrittenBehind(key)) return;
+  if ((found.isAbsent && found.ttlMs === 0) || isWrittenBehind(key)) return true;
   const leftMs = Math.min(policy.l1TtlMs, freshLeftMs(found, nowMs));
   const staleMs = freshLeftMs(found, nowMs) <= leftMs ? found.staleMs : 0;
-  if (leftMs + staleMs <= 0) return;
+  if (leftMs + staleMs <= 0) return true;
   const bytes = freezeAndMeasure(found.value) + 2 * key.length;
   const freshUntilMs = clock.monotonicMs() + leftMs;
   const eagerMs = policy.eagerBeta === 0 ? 0 : eagerWindowMs(found.loadMs, policy.eagerBeta);
@@ -32,5 +32,7 @@ export function fillMemory(
     ticket.sequence,
     [...shape, ...found.tagNames],
   );
-  if (!memory.fill(ticket, entry)) counters.refusedFills += 1;
+  const isFilled = memory.fill(ticket, entry);
+  if (!isFilled) counters.refusedFills += 1;
+  return isFilled;
 }

@@ -16,7 +16,7 @@ import { fillMemory } from '../read/memory-fill.js';
 import { pack } from '../read/pack.js';
 import { jitteredTtlMs } from '../read/refresh.js';
 import type { NamespaceRuntime } from '../runtime.js';
-import type { KeyWatch } from '../tiers/memory/key-watch.js';
+import type { Disturber, KeyWatch } from '../tiers/memory/key-watch.js';
 import type { Lease } from '../tiers/tier.js';
 
 /**
@@ -51,6 +51,8 @@ export interface BegunWrite {
   /** Undefined if a tier could not be reached. */
   readonly seized: readonly Seized[] | undefined;
 }
+
+const ACKNOWLEDGED: InvalidationReport = { acknowledged: true, waitingFor: [] };
 
 /** Writes a value that the caller vouches for or that the namespace's `store` takes. */
 export async function writeValue(
@@ -95,16 +97,24 @@ export function finishWrite(
   write: Found,
   mayRemember: () => boolean = () => true,
 ): Promise<InvalidationReport> {
-  const store = async () => seized !== undefined && (await fillAll(runtime, key, write, seized));
-  return settleWrite(runtime, invalidator, { watch, write, store, mayRemember });
+  const store = async () => {
+    const isStored = seized !== undefined && (await fillAll(runtime, key, write, seized));
+    return isStored ? write : undefined;
+  };
+  const by = 'others';
+  return settleWrite(runtime, invalidator, { watch, by, store, mayRemember });
 }
 
 /** A write that has reached its source, and how it is to reach the tiers. */
 export interface SettledWrite {
   readonly watch: KeyWatch;
-  readonly write: Found;
-  /** Puts it into every tier that is to have it; false if one refused, and the key is to be invalidated. */
-  readonly store: () => Promise<boolean>;
+  /** As what other writes of the key in this process see it; an update that can find out their order looks past updates. */
+  readonly by: Disturber;
+  /**
+   * Puts it into every tier that is to have it; nothing if one refused, and the key is to be invalidated; `'later'` if
+   * this process has put a later value there.
+   */
+  readonly store: () => Promise<Found | 'later' | undefined>;
   readonly mayRemember: () => boolean;
 }
 
@@ -112,17 +122,18 @@ export interface SettledWrite {
 export async function settleWrite(
   runtime: NamespaceRuntime,
   invalidator: Invalidator,
-  { watch, write, store, mayRemember }: SettledWrite,
+  { watch, by, store, mayRemember }: SettledWrite,
 ): Promise<InvalidationReport> {
   const { policy, memory } = runtime;
   const { key } = watch;
-  const wasUndisturbed = !watch.isDisturbed;
+  const isDisturbed = by === 'update' ? watch.isDisturbedByOthers : watch.isDisturbed;
   // Whatever this process's readers loaded in between may be from before the write.
-  runtime.dropLocally([key], []);
+  runtime.dropKey(key, by);
   watch.renew();
   const ticket = { ...memory.ticket(key), watch };
   // An invalidation heard meanwhile may be later than this value: then it has the last word.
-  if (!wasUndisturbed || !(await store())) return invalidator.run([staleKeys(runtime, [key])]);
+  const write = isDisturbed ? undefined : await store();
+  if (write === undefined) return invalidator.run([staleKeys(runtime, [key])]);
 
   try {
     await runtime.bus?.publish({ namespace: runtime.name, keys: [key] });
@@ -131,8 +142,11 @@ export async function settleWrite(
     return invalidator.run([staleKeys(runtime, [key])]);
   }
   invalidator.purgeEdge(staleKeys(runtime, [key]));
-  if (mayRemember() && policy.usesL1) fillMemory(runtime.reader.parts, key, ticket, write);
-  return { acknowledged: true, waitingFor: [] };
+  if (!mayRemember() || !policy.usesL1) return ACKNOWLEDGED;
+  const isFilled = write !== 'later' && fillMemory(runtime.reader.parts, key, ticket, write);
+  // Another update has dropped it in between, and a reader or an earlier update may have filled it since.
+  if (!isFilled && by === 'update') runtime.dropKey(key, by);
+  return ACKNOWLEDGED;
 }
 
 /** Keys that a write has made stale. */

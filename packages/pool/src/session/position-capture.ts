@@ -51,9 +51,9 @@ export class PositionCapture {
   }
 
   async #queue(node: string, line: Line): Promise<ProbeResult> {
-    // A turn of the microtask queue even when nothing is under way: what is done in the same turn shares.
-    await line.underWay?.catch(noted);
-    await undefined;
+    if (line.underWay !== undefined) await line.underWay.catch(noted);
+    // The rest of this turn of the event loop, too, when nothing is under way: answers that came in together share.
+    await endOfTurn();
     const answer = this.#send(node);
     line.underWay = answer;
     line.next = undefined;
@@ -71,6 +71,12 @@ export class PositionCapture {
     this.#options.onAnswer?.(node, answer, sentAtMs);
     return answer;
   }
+}
+
+function endOfTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 /** Its own callers were told of the failure; the next question does not depend on it. */

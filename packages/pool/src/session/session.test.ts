@@ -263,6 +263,24 @@ describe('the capture of positions', () => {
     expect(new Set((await Promise.all(second)).map(({ lsn }) => lsn))).toEqual(new Set([2n]));
   });
 
+  test('is one question for all that came in by the same turn of the event loop', async () => {
+    let sent = 0;
+    const ask = async () => {
+      sent += 1;
+      return probe();
+    };
+    const capture = new PositionCapture({ ask, monotonicMs: () => 0 });
+    // Answers that lie in several sockets: each is read by a callback of its own, with its microtasks after it.
+    const captures = await new Promise<Promise<ProbeResult>[]>((resolve) => {
+      const asked: Promise<ProbeResult>[] = [];
+      setImmediate(() => asked.push(capture.capture('p')));
+      setImmediate(() => asked.push(capture.capture('p')));
+      setImmediate(() => resolve(asked));
+    });
+    await Promise.all(captures);
+    expect(sent).toBe(1);
+  });
+
   test('goes on after a failure, and one server does not hold up another', async () => {
     let isDown = true;
     const capture = new PositionCapture({

@@ -338,8 +338,8 @@ function distinct(records: readonly InvalidationRecord[]): readonly Invalidation
 function writtenOf(row: Record<string, unknown> | undefined, shard: string | undefined): Written {
   const outboxId = take(row, OUTBOX_COLUMN);
   const position = take(row, POSITION_COLUMN);
-  const lsn = position === undefined ? undefined : lsnOf(position);
-  return { stored: row, shard, outboxId, lsn };
+  const held = position === undefined ? undefined : positionOf(position);
+  return { stored: row, shard, outboxId, held };
 }
 
 function take(row: Record<string, unknown> | undefined, column: string): string | undefined {
@@ -349,10 +349,13 @@ function take(row: Record<string, unknown> | undefined, column: string): string 
   return value;
 }
 
-/** From PostgreSQL's way of writing a position, two hexadecimal halves. */
-function lsnOf(text: string): bigint {
-  const [high = '0', low = '0'] = text.split('/');
-  return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`);
+/** From the timeline and PostgreSQL's way of writing a position, all in hexadecimal. */
+function positionOf(text: string): Written['held'] {
+  const [timeline = '0', high = '0', low = '0'] = text.split('/');
+  return {
+    timeline: Number.parseInt(timeline, 16),
+    lsn: (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`),
+  };
 }
 
 function entriesOf({ shard, outboxId }: Written): OutboxEntry[] {

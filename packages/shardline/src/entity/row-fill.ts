@@ -32,7 +32,7 @@ export interface Written {
   /** Its row in the outbox. */
   readonly outboxId: string | undefined;
   /** Where the log stood while it held the row. */
-  readonly lsn: bigint | undefined;
+  readonly held: { readonly timeline: number; readonly lsn: bigint } | undefined;
 }
 
 /** A write whose row was offered to the cache. */
@@ -73,16 +73,22 @@ export class RowFill<Row extends object> {
     const { cache, context } = this.#parts;
     let written: Written | undefined;
     let entry: CachedRow<Row> | undefined;
-    const work = async () => {
-      written = await write();
-      entry = await this.#entryOf(written, session);
-      return entry;
+    const change = {
+      work: async () => {
+        written = await write();
+        return written;
+      },
+      storedOf: async (result: Written) => {
+        entry = await this.#entryOf(result, session);
+        return entry;
+      },
+      isLater,
     };
     // The write ends by the layer's own deadline, and so does the question after it.
     const timeout = `${3 * context.parts.operationTimeoutMs}ms` as const;
     try {
-      const { report } = await cache.updateReported(cacheKey, work, { timeout });
-      return { written: written as unknown as Written, entry, report, failure: undefined };
+      const { result, report } = await cache.updateReported(cacheKey, change, { timeout });
+      return { written: result, entry, report, failure: undefined };
     } catch (failure) {
       if (written === undefined) throw failure;
       return { written, entry, report: NOT_EVERYWHERE, failure };
@@ -90,10 +96,10 @@ export class RowFill<Row extends object> {
   }
 
   async #entryOf(
-    { stored, shard, lsn }: Written,
+    { stored, shard, held }: Written,
     session: OpenSession,
   ): Promise<CachedRow<Row> | undefined> {
-    if (stored === undefined || shard === undefined || lsn === undefined) return undefined;
+    if (stored === undefined || shard === undefined || held === undefined) return undefined;
     const { check, context } = this.#parts;
     try {
       const [row, end] = await Promise.all([
@@ -101,14 +107,28 @@ export class RowFill<Row extends object> {
         context.call('Asking where a write has ended', () => session.on(shard).position()),
       ]);
       const { position, systemIdentifier, snapshotXmax } = end;
-      if (position === undefined) return undefined;
-      const mark: RowMark = { shard, from: { timeline: position.timeline, lsn }, to: position };
+      // Another primary has taken over meanwhile, which need not have the write.
+      if (position?.timeline !== held.timeline) return undefined;
+      const mark: RowMark = { shard, from: held, to: position };
       return { row, mark, systemIdentifier, snapshotXmax };
     } catch {
       // It is done all the same. Whoever reads the row next loads it, and whoever wrote it is told if it is not valid.
       return undefined;
     }
   }
+}
+
+/**
+ * Whether a row is of a later write than another. Both positions were read while the write held the row, so of two on one
+ * timeline the higher is of the one that had it later.
+ */
+function isLater(row: CachedRow<object>, other: CachedRow<object>): boolean | undefined {
+  const [a, b] = [row.mark.from, other.mark.from];
+  const isOneLog =
+    row.mark.shard === other.mark.shard && row.systemIdentifier === other.systemIdentifier;
+  if (!isOneLog || a === undefined || b === undefined) return undefined;
+  if (a.timeline !== b.timeline || a.lsn === b.lsn) return undefined;
+  return a.lsn > b.lsn;
 }
 
 /** What is cached is frozen; what the caller is given is his own. */

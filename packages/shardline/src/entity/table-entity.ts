@@ -76,7 +76,14 @@ export class TableEntity<Row extends object> implements Entity<Row, Key, Key> {
       fill:
         cache === undefined || !parts.cachesWrites
           ? undefined
-          : new RowFill<Row>({ context, names, source, cache, check: (row) => this.#checked(row) }),
+          : new RowFill<object>({
+              context,
+              names,
+              source,
+              // What it stores has been checked to be a row.
+              cache: cache as unknown as CacheNamespace<CachedRow<object>>,
+              check: (row) => this.#checked(row),
+            }),
     });
     this.#cached = cache === undefined ? undefined : this.#cachedRows(cache);
   }

@@ -1,5 +1,6 @@
 import type { Clock, ScheduledCall } from '@shardline/core';
 import memjs, { type Response, type Server } from 'memjs';
+import { holdForTurn } from '../hold-for-turn.js';
 import { tierUnavailable } from '../tier-unavailable.js';
 
 /**
@@ -101,6 +102,7 @@ export class SafeMemjs {
     const server = this.#connected();
     server.onResponse(opaque, (response) => this.#answer(server, opaque, response));
     server.onError(opaque, (error) => this.#drop(error.message, server));
+    holdForTurn(server._socket);
     server.write(encode(opaque, request));
     this.#watch(server);
   }

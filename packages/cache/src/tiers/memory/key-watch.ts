@@ -7,14 +7,25 @@
  */
 export class KeyWatch {
   isDisturbed = false;
+  /** By something else than an update of this process, whose order `write/own-updates.ts` finds out. */
+  isDisturbedByOthers = false;
 
   constructor(readonly key: string) {}
 
   /** From here on only what comes later counts. */
   renew(): void {
     this.isDisturbed = false;
+    this.isDisturbedByOthers = false;
+  }
+
+  disturb(by: Disturber): void {
+    this.isDisturbed = true;
+    if (by === 'others') this.isDisturbedByOthers = true;
   }
 }
+
+/** Who took a key away. */
+export type Disturber = 'update' | 'others';
 
 /** The watches of one namespace. */
 export class KeyWatches {
@@ -34,14 +45,14 @@ export class KeyWatches {
   }
 
   /** A key was invalidated. */
-  disturb(key: string): void {
+  disturb(key: string, by: Disturber): void {
     if (this.#byKey.size === 0) return;
-    for (const watch of this.#byKey.get(key) ?? []) watch.isDisturbed = true;
+    for (const watch of this.#byKey.get(key) ?? []) watch.disturb(by);
   }
 
   disturbAll(): void {
     for (const watches of this.#byKey.values()) {
-      for (const watch of watches) watch.isDisturbed = true;
+      for (const watch of watches) watch.disturb('others');
     }
   }
 }

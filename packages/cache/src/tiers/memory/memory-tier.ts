@@ -1,6 +1,6 @@
 import { type Admissible, type AdmissionOptions, AdmittedEntries } from './admission.js';
 import { Epochs } from './epochs.js';
-import { type KeyWatch, KeyWatches } from './key-watch.js';
+import { type Disturber, type KeyWatch, KeyWatches } from './key-watch.js';
 import { LocalStamps } from './local-stamps.js';
 
 /**
@@ -87,9 +87,9 @@ export class MemoryTier {
     return true;
   }
 
-  invalidate(key: string): void {
+  invalidate(key: string, by: Disturber = 'others'): void {
     this.#epochs.raise(key);
-    this.watches.disturb(key);
+    this.watches.disturb(key, by);
     this.entries.delete(key);
   }
 

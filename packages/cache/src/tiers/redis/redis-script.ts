@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RedisClient } from '@shardline/core/redis';
+import { holdForTurn } from '../hold-for-turn.js';
 
 /**
  * A script, called by its hash; sent whole only when the server does not know it (first use, restart,
@@ -17,6 +18,8 @@ export class RedisScript {
     keys: readonly string[],
     args: readonly (string | Buffer)[],
   ): Promise<unknown> {
+    // A Cluster's nodes each have a connection of their own, which only it knows.
+    if ('stream' in client) holdForTurn(client.stream);
     try {
       return await client.evalsha(this.#sha, keys.length, ...keys, ...args);
     } catch (error) {

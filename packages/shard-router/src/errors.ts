@@ -135,6 +135,13 @@ export const routerErrors = defineErrors({
     remedy:
       'The move copies afresh by itself; give it a larger `max_slot_wal_keep_size` if that comes again.',
   },
+  MOVE_STREAM_FAILS: {
+    retryable: false,
+    meaning:
+      'PostgreSQL has tried again and again to copy or apply the rows of a move on the destination, and failed each time.',
+    remedy:
+      "The destination's log names the row and the cause: a constraint, trigger or unique index that the source has not, or no room. Mend it and resume the move, or abort it.",
+  },
   MOVE_ROLLBACK_LOST: {
     retryable: false,
     meaning:

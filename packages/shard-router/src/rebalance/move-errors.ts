@@ -74,6 +74,15 @@ export function streamLostError(move: string): ShardlineError {
   );
 }
 
+/** The error of a move whose copy, or what comes behind it, its destination does not take. */
+export function streamFailsError(move: string, shard: string, failures: number): ShardlineError {
+  return new ShardlineError(
+    routerErrors.MOVE_STREAM_FAILS,
+    `The stream of move '${move}' has failed ${failures} times in a row on '${shard}', with nothing copied in between.`,
+    { details: { move, shard, failures } },
+  );
+}
+
 /** The error of a rollback whose way back has lost its slot. */
 export function rollbackLostError(move: string, shard: string): ShardlineError {
   return new ShardlineError(

@@ -85,7 +85,7 @@ export class Mover {
    * Works until the move is over, or waits for an operator and is to be left.
    *
    * @throws ShardlineError `ABORTED` at a safe point after the signal; `MOVE_SUPERSEDED`, `MOVE_BLOCKED`,
-   * `MOVE_DIFFERS`; else what a server said.
+   * `MOVE_DIFFERS`, `MOVE_STREAM_FAILS`; else what a server said.
    */
   async run(): Promise<MoveRow> {
     try {
@@ -297,6 +297,7 @@ export class Mover {
     this.#sides.close();
     this.#records.forget();
     this.#chores.forgetRehearsal();
+    this.#progress.forgetFailures();
   }
 
   /** Where the work may be given up: nothing is half done, and nobody waits. */

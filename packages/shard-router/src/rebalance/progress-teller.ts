@@ -6,12 +6,14 @@
 import type { TableEstimate } from './copy-progress.js';
 import type { MoveAction } from './decide-action.js';
 import { type CopiedSoFar, holdBack, THROTTLE_MS } from './hold-back.js';
+import { streamFailsError } from './move-errors.js';
 import type { MoveNote } from './move-notes.js';
 import type { MoveRow } from './move-row.js';
-import { isHeldIn } from './move-state.js';
+import { isHeldIn, type MoveState } from './move-state.js';
 import type { MoveWork } from './move-work.js';
 import type { MoverOptions } from './mover-options.js';
 import type { MoveProgress } from './status.js';
+import { StreamFailures } from './stream-failures.js';
 import { estimateTables, readProgress } from './stream-progress.js';
 
 /** The journal is told of progress no more often than this. */
@@ -39,6 +41,7 @@ export class ProgressTeller {
   #estimates: readonly TableEstimate[] | undefined;
   #copied: CopiedSoFar | undefined;
   #heldBack: string | undefined;
+  readonly #failures = new StreamFailures();
 
   constructor(
     options: Pick<MoverOptions, 'clock' | 'onProgress'>,
@@ -55,11 +58,18 @@ export class ProgressTeller {
     return this.#heldBack !== undefined;
   }
 
+  /** What failed was of sessions and servers that are asked anew. */
+  forgetFailures(): void {
+    this.#failures.forget();
+  }
+
+  /** @throws ShardlineError `MOVE_STREAM_FAILS` if the destination fails to take the rows again and again. */
   async tell(row: MoveRow, action: MoveAction): Promise<void> {
     const { clock, onProgress } = this.#options;
     const nowMs = clock.monotonicMs();
     if (isHeldIn(row.journal.state) || nowMs - this.#notedAtMs < NOTE_MS) return;
     this.#notedAtMs = nowMs;
+    await this.#countFailures(row);
     const waitingFor = action.kind === 'wait' ? this.#reasonToWait(row, action.for) : null;
     const progress = await this.#progress(row);
     await this.#note({ waitingFor, ...(progress === undefined ? {} : { progress }) });
@@ -83,17 +93,35 @@ export class ProgressTeller {
     return decision.mustGiveUp ? { cause: decision.cause } : undefined;
   }
 
-  #reasonToWait({ steering, wish }: MoveRow, what: WaitFor): string {
+  #reasonToWait(row: MoveRow, what: WaitFor): string {
+    const { steering, wish } = row;
     if (steering.isPaused && wish === undefined) {
       return 'The move is paused; it goes on when that is lifted.';
     }
-    return this.#heldBack ?? WAITING[what];
+    return this.#heldBack ?? this.#whatFails(row) ?? WAITING[what];
+  }
+
+  async #countFailures({ id, journal, wish }: MoveRow): Promise<void> {
+    if (!isFilling(journal.state)) return;
+    await this.#failures.look(await this.#work());
+    if (!this.#failures.areTooMany || wish === 'abort') return;
+    throw streamFailsError(id, journal.destination, this.#failures.inARow);
+  }
+
+  #whatFails({ journal }: MoveRow): string | undefined {
+    const { inARow } = this.#failures;
+    if (inARow === 0) return undefined;
+    return `The stream has failed ${inARow} times in a row on '${journal.destination}', whose log says why; PostgreSQL tries again.`;
   }
 
   async #progress({ journal, progress, stateSinceMs }: MoveRow): Promise<MoveProgress | undefined> {
-    if (journal.state !== 'copying' && journal.state !== 'catching_up') return progress;
+    if (!isFilling(journal.state)) return progress;
     const work = await this.#work();
     this.#estimates ??= await estimateTables(work);
     return readProgress(work, this.#estimates, Date.now() - stateSinceMs);
   }
+}
+
+function isFilling(state: MoveState): boolean {
+  return state === 'copying' || state === 'catching_up';
 }

@@ -328,7 +328,8 @@ describe('Ctrl-C', () => {
         ['[?25l', '[?25h'],
         ['[?7l', '[?7h'],
       ] as const) {
-        expect([on, shown.lastIndexOf(on) > shown.lastIndexOf(off)]).toEqual([on, true]);
+        const isLast = shown.lastIndexOf(on) > shown.lastIndexOf(off);
+        expect([on, isLast], JSON.stringify(shown)).toEqual([on, true]);
       }
       expect(shown).not.toContain(CANARY);
     },

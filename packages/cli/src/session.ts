@@ -32,6 +32,7 @@ import type { Host } from './host.js';
 import { type Format, whyNotInteractive } from './interaction.js';
 import { loadTopology } from './load-topology.js';
 import { createProgressView, type ProgressView } from './output/progress-view.js';
+import { restoreTerminal } from './output/restore-terminal.js';
 import { createStyle, type Style, wantsColour } from './output/style.js';
 import { toJson } from './output/to-json.js';
 
@@ -242,6 +243,7 @@ export class Session {
     if (this.isInterrupted) {
       // A terminal without a cursor would be what is remembered of it.
       this.#view?.close();
+      restoreTerminal(this.host.errors);
       this.host.leave(EXIT.interrupted);
       return;
     }

@@ -53,6 +53,12 @@ async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promis
   const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort());
   process.once('SIGTERM', () => interrupted.abort());
+  const stray: { scenario: string; message: string }[] = [];
+  // It would end the process, and an hour's lines with it.
+  process.on('unhandledRejection', (error) => {
+    console.error('✗ a failure that no scenario has waited for:', error);
+    stray.push({ scenario: 'none', message: (error as Error)?.message ?? String(error) });
+  });
   const startedMs = Date.now();
   const { rows, curves, failures } = await runScenarios(
     chosen,
@@ -81,10 +87,10 @@ async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promis
     seconds: (Date.now() - startedMs) / 1000,
     ...resultsByTarget(rows),
     curves,
-    failures,
+    failures: [...failures, ...stray],
   };
   await report(results, asked);
-  return interrupted.signal.aborted ? 130 : failures.length > 0 ? 1 : 0;
+  return interrupted.signal.aborted ? 130 : results.failures.length > 0 ? 1 : 0;
 }
 
 async function report(results: Results, asked: BenchOptions): Promise<void> {

@@ -30,14 +30,16 @@ export const explanations: Partial<Record<TargetId, string>> = {
     'Measured by process on a machine whose two cores others used too, a quarter of the CPU that service and shards get goes to the move: ' +
     'backends of the mover, which compare and delete rows, 15 %, senders of WAL and the workers that apply it 6 %. Writes lose what ' +
     'the move takes, since everything shares these cores. Rows are compared in two or three passes now and not in sixteen, which ' +
-    'took the longest part of a move, 5.3 s of 10 s, to 1.7 s. Another half second goes by when the new shard owns its first slots and every ' +
-    'caller waits for a first connection to it. Shards with cores of their own, and connections made ahead, would close the rest.',
+    'took the longest part of a move, 5.3 s of 10 s, to 1.7 s. Another half second goes by almost without a write when the new shard ' +
+    'owns its first slots; first connections to it are the likely cause, which has not been traced. What is left should go with shards ' +
+    'on cores of their own, which this machine cannot show.',
   'rebalance/pause':
     'Timed step by step on a machine that others used too, about half of the time between hold and release is spent on three ' +
     'waits: for routers to acknowledge the hold, for writers whose locks the fence has to wait for, and for the barrier to come ' +
     'through the stream. The rest is eight commits, of the journal and of the records of both shards, one after the other, as ' +
     'the protocol wants them; nothing is made or dropped any more while callers wait. With idle cores the whole is 45 ms; on a machine that ' +
-    'is full each step waits 7 to 20 ms for its turn. To write both records of a step at once would save two commits.',
+    'is full each step waits 7 to 20 ms for its turn. To write both records of a step at once should save ' +
+    'two commits; that has not been tried.',
   'layer/entity-get':
     'Profiled apart, a read that memory answers takes 5 us of CPU where the peer takes 30 to 50, and a write three times the ' +
     'peer, in this process and twice the peer in PostgreSQL: with one write in ten the writes are nearly all. A write is the look at Redis, the ' +
@@ -45,9 +47,6 @@ export const explanations: Partial<Record<TargetId, string>> = {
     '(two round trips), the replacement and the message to other processes; the peer makes the UPDATE, a deletion and a message. ' +
     'Remembering in memory what stands in Redis would save the look; three times the peer is out of reach while ' +
     'its UPDATE alone costs more than a third of what ten of its requests do, and a write here leaves an outbox row besides.',
-  'route/postgres-hash':
-    'Run by itself (`--suite route`) a bigint takes 18 ns, 0.11 x of the bare call. Where it takes more than a microsecond, within a ' +
-    'whole run, the loop that measures it has been compiled worse than by itself; no profile has been read for that yet.',
   'route/text':
     'Ours costs less than the bare hash call, which alone is a thirteenth to a seventeenth of a lookup in hashring on this machine: forty ' +
     'times hashring would be less than half of the hash itself.',

@@ -33,6 +33,8 @@ describe('a cache over three tiers', () => {
     expect(first.peek('42')).toBe('old');
     expect(await second.get('42')).toBe('old');
     expect(loads).toBe(1);
+    // A read that L2 answers is one that L1 did not.
+    expect(second.stats()).toMatchObject({ l1Hits: 0, l2Hits: 1, misses: 1 });
     source = 'new';
     expect(await first.invalidate('42')).toEqual({ acknowledged: true, waitingFor: [] });
     await expect.poll(() => second.peek('42')).toBe(undefined);

@@ -93,6 +93,8 @@ export class Reader {
         ? this.#show(key, look, reading.frame, ticket)
         : undefined;
     if (shown === undefined) return goOn({ look, ticket });
+    // Whoever goes on is counted there.
+    this.parts.counters.misses += 1;
     this.#countHit(level);
     return shown.value;
   }

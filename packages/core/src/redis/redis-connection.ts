@@ -1,5 +1,5 @@
 import { Cluster, Redis } from 'ioredis';
-import { withDeadline } from '../deadline.js';
+import { type DeadlineOptions, withDeadline } from '../deadline.js';
 import { coreErrors, defineErrors, ShardlineError } from '../errors.js';
 import {
   isRedisClient,
@@ -181,11 +181,9 @@ class OpenConnection implements RedisConnection {
     const isReady = () => this.client.status === 'ready';
     if (isReady() && this.#hasMetMasters) return;
     const doing = 'Connecting to Redis';
+    const startedMs = performance.now();
     try {
-      await withDeadline({ ...options, doing }, async (stop) => {
-        if (!isReady()) await this.#untilReady(stop);
-        await this.#meetMasters();
-      });
+      if (!isReady()) await withDeadline({ ...options, doing }, (stop) => this.#untilReady(stop));
     } catch (error) {
       if (options.signal?.aborted) throw error;
       throw new ShardlineError(
@@ -194,6 +192,8 @@ class OpenConnection implements RedisConnection {
         { cause: this.lastError ?? error },
       );
     }
+    const leftMs = Math.max(0, options.timeoutMs - (performance.now() - startedMs));
+    await this.#meetMasters({ ...options, timeoutMs: leftMs, doing });
   }
 
   #untilReady(stop: AbortSignal): Promise<void> {
@@ -205,12 +205,17 @@ class OpenConnection implements RedisConnection {
 
   /**
    * A Cluster is ready once it knows its map. Its masters are dialled by their first commands, and every other command
-   * fails with "Connection is closed." until that dial is over. A master that cannot be reached is waited for no longer
-   * than its dial takes: what it owns fails, the rest does not.
+   * fails with "Connection is closed." until that dial is over. A master that cannot be reached, or is frozen, is
+   * waited for once and no longer than there is time: what it owns fails, the rest does not.
    */
-  async #meetMasters(): Promise<void> {
+  async #meetMasters(limits: DeadlineOptions): Promise<void> {
     if (this.#hasMetMasters) return;
-    await Promise.all((this.client as Cluster).nodes('master').map(dialled));
+    const masters = (this.client as Cluster).nodes('master');
+    try {
+      await withDeadline(limits, () => Promise.all(masters.map(dialled)));
+    } catch (error) {
+      if (limits.signal?.aborted) throw error;
+    }
     this.#hasMetMasters = true;
   }
 

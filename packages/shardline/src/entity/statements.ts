@@ -115,13 +115,13 @@ export function withOutbox({ text, values }: Statement, layer: string, records: 
 }
 
 /**
- * The same write, which says besides where the log stood, as `timeline/lsn`, once it had the row to itself: whatever was committed of the
- * row before is in what it returns, and whatever is committed later is behind that position.
+ * The same write, which says besides where the log stood, as `timeline/lsn`, once it had the row to itself: whatever was
+ * committed of the row before is in what it returns, and whatever is committed later is behind that position.
  */
 export function withPosition({ text, values }: Statement): Statement {
   const lsn = 'pg_catalog.pg_current_wal_insert_lsn()';
   // The timeline is the first part of the name of the file that is being written.
-  const position = `left(pg_catalog.pg_walfile_name(${lsn}), 8) || '/' || ${lsn} AS ${quoteIdentifier(POSITION_COLUMN)}`;
+  const position = `pg_catalog.left(pg_catalog.pg_walfile_name(${lsn}), 8) || '/' || ${lsn} AS ${quoteIdentifier(POSITION_COLUMN)}`;
   return { text: `${text}, ${position}`, values };
 }
 

@@ -1,5 +1,8 @@
 import { LRUCache } from 'lru-cache';
-import { AdmittedEntries } from '../../../../packages/cache/src/tiers/memory/admission.js';
+import {
+  AdmissibleEntry,
+  AdmittedEntries,
+} from '../../../../packages/cache/src/tiers/memory/admission.js';
 import { atLeast, countedRow } from '../../measure/rows.js';
 import type { Row, Scenario } from '../../scenario.js';
 import { zipfSampler } from '../../workload/popularity.js';
@@ -150,7 +153,7 @@ function admitted(room: number): Ask {
   const entries = new AdmittedEntries({ maxEntries: room, maxBytes: Number.MAX_SAFE_INTEGER });
   return (key) => {
     if (entries.hit(key) !== undefined) return true;
-    entries.put({ key, bytes: 1, visits: 0 });
+    entries.put(new AdmissibleEntry(key, 1));
     return false;
   };
 }

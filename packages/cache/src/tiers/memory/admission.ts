@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache';
+import { FifoQueue, QueueMember } from './fifo-queue.js';
 
 /**
- * Who may stay in L1: S3-FIFO over two `lru-cache`s.
+ * Who may stay in L1: S3-FIFO.
  *
  * Most keys of a skewed workload are asked for once and never again; plain LRU gives each of them a way
  * through the whole cache, past keys that are worth more. Here a newcomer enters a small queue, a tenth
@@ -11,16 +12,14 @@ import { LRUCache } from 'lru-cache';
  * queues are all you need for cache eviction", SOSP 2023; figures against LRU, SIEVE and TinyLFU in
  * docs/decisions.)
  *
- * A hit changes one small number in the entry and moves nothing, which is why it is also faster than an LRU:
- * the two caches are read with `peek` and written at one end, so they are first-in, first-out queues.
+ * A hit finds the entry in one index, whichever queue it is in, changes one small number in it and moves nothing:
+ * that is why it is also faster than an LRU.
  */
 
-/** What an entry must have to be kept. */
-export interface Admissible {
-  readonly key: string;
-  readonly bytes: number;
+/** What is kept. */
+export class AdmissibleEntry extends QueueMember {
   /** Hits since its last turn, up to a small limit. */
-  visits: number;
+  visits = 0;
 }
 
 export interface AdmissionOptions {
@@ -30,123 +29,102 @@ export interface AdmissionOptions {
 
 const SMALL_SHARE = 0.1;
 const MAX_VISITS = 3;
-/** Else `peek` makes itself an object of options for each hit: garbage wherever it is not inlined. */
-const AS_IT_IS = {};
 
 /** Hits that move a newcomer to main: one, since a second request is already above the common fate. */
 const PROMOTION_VISITS = 1;
 
-export class AdmittedEntries<Entry extends Admissible> {
-  readonly #small: LRUCache<string, Entry>;
-  readonly #main: LRUCache<string, Entry>;
+export class AdmittedEntries<Entry extends AdmissibleEntry> {
+  readonly #index = new Map<string, Entry>();
+  readonly #small = new FifoQueue<Entry>();
+  readonly #main = new FifoQueue<Entry>();
   readonly #ghosts: LRUCache<string, true>;
   readonly #options: AdmissionOptions;
   readonly #smallEntries: number;
-  #bytes = 0;
-  #smallBytes = 0;
   evictions = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
-    const max = options.maxEntries + 1;
-    this.#small = new LRUCache({ max });
-    this.#main = new LRUCache({ max });
-    this.#ghosts = new LRUCache({ max });
+    this.#ghosts = new LRUCache({ max: options.maxEntries + 1 });
     this.#smallEntries = Math.max(1, Math.floor(options.maxEntries * SMALL_SHARE));
   }
 
   get size(): number {
-    return this.#small.size + this.#main.size;
+    return this.#index.size;
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#small.bytes + this.#main.bytes;
   }
 
   /** The entry, counted as asked for. */
   hit(key: string): Entry | undefined {
-    const entry = this.#main.peek(key, AS_IT_IS) ?? this.#small.peek(key, AS_IT_IS);
+    const entry = this.#index.get(key);
     if (entry !== undefined && entry.visits < MAX_VISITS) entry.visits += 1;
     return entry;
   }
 
   /** The entry, without being counted. */
   look(key: string): Entry | undefined {
-    return this.#main.peek(key, AS_IT_IS) ?? this.#small.peek(key, AS_IT_IS);
+    return this.#index.get(key);
   }
 
   /** Takes an entry in, in place of one of the same key. False if it is larger than the whole room. */
   put(entry: Entry): boolean {
-    const { key, bytes } = entry;
-    const before = this.look(key);
-    if (bytes > this.#options.maxBytes) {
-      this.delete(key);
+    const before = this.#index.get(entry.key);
+    if (entry.bytes > this.#options.maxBytes) {
+      if (before !== undefined) this.#remove(before);
       return false;
     }
-    if (before !== undefined) {
-      this.#replace(before, entry);
-    } else if (this.#ghosts.delete(key)) {
-      this.#main.set(key, entry);
-      this.#bytes += bytes;
-    } else {
-      this.#small.set(key, entry);
-      this.#bytes += bytes;
-      this.#smallBytes += bytes;
-    }
-    while (this.size > this.#options.maxEntries || this.#bytes > this.#options.maxBytes) {
+    if (before !== undefined) entry.visits = before.visits;
+    const queue = this.#queueFor(entry.key, before);
+    if (before !== undefined) queue.remove(before);
+    queue.push(entry);
+    this.#index.set(entry.key, entry);
+    while (this.size > this.#options.maxEntries || this.bytes > this.#options.maxBytes) {
       this.#evictOne();
     }
     return true;
   }
 
   delete(key: string): boolean {
-    const entry = this.look(key);
-    if (entry === undefined) return false;
-    if (this.#small.delete(key)) this.#smallBytes -= entry.bytes;
-    else this.#main.delete(key);
-    this.#bytes -= entry.bytes;
-    return true;
+    const entry = this.#index.get(key);
+    if (entry !== undefined) this.#remove(entry);
+    return entry !== undefined;
   }
 
   clear(): void {
-    this.#small.clear();
-    this.#main.clear();
+    for (const entry of this.#index.values()) this.#queueOf(entry).remove(entry);
+    this.#index.clear();
     this.#ghosts.clear();
-    this.#bytes = 0;
-    this.#smallBytes = 0;
   }
 
-  *keys(): IterableIterator<string> {
-    yield* this.#main.keys();
-    yield* this.#small.keys();
+  keys(): IterableIterator<string> {
+    return this.#index.keys();
   }
 
-  #replace(before: Entry, entry: Entry): void {
-    entry.visits = before.visits;
-    this.#bytes += entry.bytes - before.bytes;
-    if (this.#small.has(entry.key)) {
-      this.#smallBytes += entry.bytes - before.bytes;
-      this.#small.set(entry.key, entry);
-    } else {
-      this.#main.set(entry.key, entry);
-    }
+  #queueFor(key: string, before: Entry | undefined): FifoQueue<Entry> {
+    if (before !== undefined) return this.#queueOf(before);
+    return this.#ghosts.delete(key) ? this.#main : this.#small;
+  }
+
+  #queueOf(entry: Entry): FifoQueue<Entry> {
+    return entry.queue === this.#main ? this.#main : this.#small;
   }
 
   #evictOne(): void {
     const smallIsFull =
       this.#small.size > this.#smallEntries ||
-      this.#smallBytes > this.#options.maxBytes * SMALL_SHARE;
+      this.#small.bytes > this.#options.maxBytes * SMALL_SHARE;
     if (this.#small.size > 0 && (smallIsFull || this.#main.size === 0)) this.#turnOfSmall();
     else this.#turnOfMain();
   }
 
   #turnOfSmall(): void {
-    const entry = this.#small.pop();
+    const entry = this.#small.shift();
     if (entry === undefined) return;
-    this.#smallBytes -= entry.bytes;
     if (entry.visits >= PROMOTION_VISITS) {
       entry.visits = 0;
-      this.#main.set(entry.key, entry);
+      this.#main.push(entry);
       return;
     }
     this.#ghosts.set(entry.key, true);
@@ -154,18 +132,23 @@ export class AdmittedEntries<Entry extends Admissible> {
   }
 
   #turnOfMain(): void {
-    const entry = this.#main.pop();
+    const entry = this.#main.shift();
     if (entry === undefined) return;
     if (entry.visits > 0) {
       entry.visits -= 1;
-      this.#main.set(entry.key, entry);
+      this.#main.push(entry);
       return;
     }
     this.#drop(entry);
   }
 
+  #remove(entry: Entry): void {
+    this.#queueOf(entry).remove(entry);
+    this.#index.delete(entry.key);
+  }
+
   #drop(entry: Entry): void {
-    this.#bytes -= entry.bytes;
+    this.#index.delete(entry.key);
     this.evictions += 1;
   }
 }

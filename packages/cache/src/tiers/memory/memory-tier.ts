@@ -1,4 +1,4 @@
-import { type Admissible, type AdmissionOptions, AdmittedEntries } from './admission.js';
+import { AdmissibleEntry, type AdmissionOptions, AdmittedEntries } from './admission.js';
 import { Epochs } from './epochs.js';
 import { type Disturber, type KeyWatch, KeyWatches } from './key-watch.js';
 import { LocalStamps } from './local-stamps.js';
@@ -13,15 +13,14 @@ import { LocalStamps } from './local-stamps.js';
  * out, since an invalidation heard would have removed it. The later of the two must not lie back further
  * than the bound. So lost messages, dropped connections and a frozen bus need no case of their own.
  */
-export class MemoryEntry implements Admissible {
-  visits = 0;
+export class MemoryEntry extends AdmissibleEntry {
   /** The number up to which its names are known to be unchanged. */
   verifiedSequence: number;
 
   constructor(
-    readonly key: string,
+    key: string,
     readonly value: unknown,
-    readonly bytes: number,
+    bytes: number,
     /** When the read that made it began, on the monotonic clock. */
     readonly goodAsOfMs: number,
     readonly freshUntilMs: number,
@@ -34,6 +33,7 @@ export class MemoryEntry implements Admissible {
     /** Tags and prefixes that it depends on. */
     readonly names: readonly string[],
   ) {
+    super(key, bytes);
     this.verifiedSequence = sequence;
   }
 }

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AdmittedEntries } from './admission.js';
+import { AdmissibleEntry, AdmittedEntries } from './admission.js';
 import { freezeAndMeasure } from './freeze.js';
 import { LocalStamps } from './local-stamps.js';
 import { MemoryEntry, MemoryTier } from './memory-tier.js';
 
 function entry(key: string, bytes = 1) {
-  return { key, bytes, visits: 0 };
+  return new AdmissibleEntry(key, bytes);
 }
 
 function memoryEntry(key: string, sequence: number, names: readonly string[]) {

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { type BenchOptions, readOptions, USAGE } from './options.js';
 import { renderCapacity } from './report/capacity.js';
 import { describeCommit, describeMachine, describeVersions } from './report/machine.js';
@@ -6,7 +6,7 @@ import { writeResults } from './report/page.js';
 import { findRegressions } from './report/regressions.js';
 import { measurementsOf, type Results, resultsByTarget } from './report/results.js';
 import { renderDetails, renderResults, renderShortfalls } from './report/table.js';
-import { runScenarios } from './run.js';
+import { type Measured, runScenarios } from './run.js';
 import type { Scenario } from './scenario.js';
 import { SUITES } from './scenario.js';
 import { scenarios } from './scenarios.js';
@@ -50,6 +50,11 @@ function isWanted({ suite, name }: Scenario, { suites, names }: BenchOptions): b
 }
 
 async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promise<number> {
+  const fault = await whyNotWritable(asked);
+  if (fault !== undefined) {
+    console.error(fault);
+    return 2;
+  }
   const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort());
   process.once('SIGTERM', () => interrupted.abort());
@@ -60,7 +65,22 @@ async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promis
     stray.push({ scenario: 'none', message: (error as Error)?.message ?? String(error) });
   });
   const startedMs = Date.now();
-  const { rows, curves, failures } = await runScenarios(
+  // Asked now: whoever goes on working commits while this runs.
+  const about = {
+    machine: describeMachine(),
+    versions: describeVersions(),
+    commit: describeCommit(),
+    quick: asked.quick,
+    startedAt: new Date(startedMs).toISOString(),
+  };
+  const resultsOf = ({ rows, curves, failures }: Measured): Results => ({
+    ...about,
+    seconds: (Date.now() - startedMs) / 1000,
+    ...resultsByTarget(rows),
+    curves,
+    failures: [...failures, ...stray],
+  });
+  const measured = await runScenarios(
     chosen,
     { quick: asked.quick, signal: interrupted.signal },
     {
@@ -76,19 +96,11 @@ async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promis
         }
       },
       onFailure: ({ suite, name }, error) => console.error(`✗ ${suite}/${name} failed:`, error),
+      // A machine that dies in the last scenario takes only that one's lines with it.
+      onMeasured: (soFar) => saveRows(resultsOf(soFar), asked),
     },
   );
-  const results: Results = {
-    machine: describeMachine(),
-    versions: describeVersions(),
-    commit: describeCommit(),
-    quick: asked.quick,
-    startedAt: new Date(startedMs).toISOString(),
-    seconds: (Date.now() - startedMs) / 1000,
-    ...resultsByTarget(rows),
-    curves,
-    failures: [...failures, ...stray],
-  };
+  const results = resultsOf(measured);
   await report(results, asked);
   return interrupted.signal.aborted ? 130 : results.failures.length > 0 ? 1 : 0;
 }
@@ -104,16 +116,29 @@ async function report(results: Results, asked: BenchOptions): Promise<void> {
     `${results.rows.length} targets: ${count('met')} met, ${count('short')} short, ${count('not run')} not run; ` +
       `${results.failures.length} scenarios failed; ${Math.round(results.seconds)} s.`,
   );
-  if (asked.jsonFile !== undefined) {
-    await writeFile(asked.jsonFile, `${JSON.stringify(results, undefined, 2)}\n`);
-    console.log(`The rows are in ${asked.jsonFile}.`);
-  }
+  if (asked.jsonFile !== undefined) console.log(`The rows are in ${asked.jsonFile}.`);
   if (asked.resultsFolder !== undefined) {
     await writeResults(asked.resultsFolder, results);
     console.log(`The page and its charts are in ${asked.resultsFolder}.`);
   } else if (results.curves.length > 0) {
     console.log(`${results.curves.length} curves were measured: --results FOLDER draws them.`);
   }
+}
+
+/** Better told now than when the measuring is done. */
+async function whyNotWritable({ jsonFile, resultsFolder }: BenchOptions) {
+  try {
+    if (jsonFile !== undefined) await appendFile(jsonFile, '');
+    if (resultsFolder !== undefined) await mkdir(resultsFolder, { recursive: true });
+    return undefined;
+  } catch (error) {
+    return `The results could not be written: ${(error as Error).message}. Name a place that can be written to.`;
+  }
+}
+
+async function saveRows(results: Results, { jsonFile }: BenchOptions): Promise<void> {
+  if (jsonFile === undefined) return;
+  await writeFile(jsonFile, `${JSON.stringify(results, undefined, 2)}\n`);
 }
 
 function timeLeft(startedMs: number, done: number, total: number): string {

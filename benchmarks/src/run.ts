@@ -6,6 +6,14 @@ export interface RunListener {
   readonly onNote: (text: string) => void;
   readonly onRows: (rows: readonly Row[]) => void;
   readonly onFailure: (scenario: Scenario, error: unknown) => void;
+  /** After each scenario: all that the run has measured by then. */
+  readonly onMeasured: (soFar: Measured) => Promise<void>;
+}
+
+export interface Measured {
+  readonly rows: readonly Row[];
+  readonly curves: readonly Curve[];
+  readonly failures: readonly { readonly scenario: string; readonly message: string }[];
 }
 
 /**
@@ -16,7 +24,7 @@ export async function runScenarios(
   scenarios: readonly Scenario[],
   options: { quick: boolean; signal: AbortSignal },
   listener: RunListener,
-): Promise<{ rows: Row[]; curves: Curve[]; failures: { scenario: string; message: string }[] }> {
+): Promise<Measured> {
   const rows: Row[] = [];
   const curves: Curve[] = [];
   const failures: { scenario: string; message: string }[] = [];
@@ -34,6 +42,7 @@ export async function runScenarios(
       });
       listener.onFailure(scenario, error);
     }
+    await listener.onMeasured({ rows, curves, failures });
   }
   return { rows, curves, failures };
 }

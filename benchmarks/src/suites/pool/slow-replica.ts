@@ -48,7 +48,7 @@ export const slowReplica: Scenario = {
     await checkSpread(best, replicas.slice(1));
     // Each way: an answer takes 10 ms, and 100 ms from the slow one, well above what a busy machine adds.
     for (const [index, proxy] of proxies.entries()) proxy.latency(index === 0 ? '50ms' : '5ms');
-    const reads = quick ? 1000 : 5000;
+    const reads = quick ? 1000 : 2500;
     const rows: Row[] = [];
     for (const callers of CALLERS) {
       const shares: number[] = [];
@@ -63,7 +63,7 @@ export const slowReplica: Scenario = {
         },
         theirs: async () => (await latencies(theirs, { callers, reads, signal })).p99Ms,
       };
-      const pairs = await measurePairs(sides, { rounds: quick ? 3 : 12, signal });
+      const pairs = await measurePairs(sides, { rounds: quick ? 3 : 9, signal });
       rows.push(
         rowOfPairs(
           {

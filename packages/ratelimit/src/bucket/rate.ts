@@ -27,6 +27,8 @@ export interface TokenBucketRate {
   readonly timeToFullUs: number;
   /** Identity of the rate as it is stored beside the level: `num:den:burst`. */
   readonly text: string;
+  /** `text`, `num`, `den`, `capacityUnits` and `timeToFullUs` as a script is given them: written once, sent with each check. */
+  readonly scriptArguments: readonly string[];
 }
 
 /** Approximates a rolling window from two counters. */
@@ -68,6 +70,8 @@ export function rateOfParts(
   windowMs = den / 1000,
 ): TokenBucketRate {
   const capacityUnits = burst * den;
+  const timeToFullUs = Math.ceil(capacityUnits / num);
+  const text = `${num}:${den}:${burst}`;
   return {
     algorithm: 'token-bucket',
     limit,
@@ -76,8 +80,9 @@ export function rateOfParts(
     num,
     den,
     capacityUnits,
-    timeToFullUs: Math.ceil(capacityUnits / num),
-    text: `${num}:${den}:${burst}`,
+    timeToFullUs,
+    text,
+    scriptArguments: [text, `${num}`, `${den}`, `${capacityUnits}`, `${timeToFullUs}`],
   };
 }
 

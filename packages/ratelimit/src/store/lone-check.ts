@@ -28,8 +28,7 @@ export class LoneCheck implements StoreRequest {
 
   async ask(scripts: Scripts, client: RedisClient): Promise<readonly number[]> {
     const part = this.#operation.parts[0] as Part;
-    const { text, num, den, capacityUnits, timeToFullUs } = part.rate as TokenBucketRate;
-    const args = [text, num, den, capacityUnits, timeToFullUs, part.amount];
+    const args = [...(part.rate as TokenBucketRate).scriptArguments, `${part.amount}`];
     const reply = (await scripts.checkOne.call(client, [part.key], args)) as number[];
     if (reply.length > 0) return reply;
     this.#plan = new Plan();

@@ -3,7 +3,6 @@ import {
   type Clock,
   coreErrors,
   deadlineError,
-  type ScheduledCall,
   ShardlineError,
   systemClock,
   withDeadline,
@@ -18,6 +17,7 @@ import { encodeRate } from './plan.js';
 import { readFailure } from './redis-failure.js';
 import type { StoreRequest } from './request.js';
 import { composeScripts, type Scripts } from './scripts.js';
+import { type SentRequest, SentRequests } from './sent-requests.js';
 import type { ConcurrencyRequest, LimitStore, OutcomeReceiver } from './store.js';
 
 /** What a Redis store needs. */
@@ -42,6 +42,7 @@ export class RedisStore implements LimitStore {
   readonly #scripts: Scripts;
   readonly #batch: MicroBatch;
   readonly #clock: Clock;
+  readonly #sent: SentRequests;
   #pending = 0;
   #wasConnected = false;
 
@@ -49,10 +50,11 @@ export class RedisStore implements LimitStore {
     this.#options = options;
     this.#scripts = options.scripts ?? composeScripts();
     this.#clock = options.clock ?? systemClock;
+    this.#sent = new SentRequests(this.#clock, options.timeoutMs);
     const { isCluster } = options.connection;
     this.#batch = new MicroBatch({
       slotOf: isCluster ? keySlot : () => 0,
-      send: (request, onAnswer) => void this.#send(request, onAnswer),
+      send: (request, onAnswer) => this.#send(request, onAnswer),
     });
   }
 
@@ -105,55 +107,63 @@ export class RedisStore implements LimitStore {
   }
 
   async close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
+    this.#sent.close();
     await this.#options.connection.close({ timeoutMs });
   }
 
-  async #send(request: StoreRequest, onAnswer: () => void): Promise<void> {
-    const { breaker, timeoutMs } = this.#options;
-    let timer: ScheduledCall | undefined;
-    let isOver = false;
-    // An answer that comes after its time finds that everything has been said.
-    const end = (): boolean => {
-      if (isOver) return false;
-      isOver = true;
-      timer?.cancel();
+  #send(request: StoreRequest, onAnswer: () => void): void {
+    const { breaker } = this.#options;
+    // Counted down before the answer is handed out: whoever asks again at once has room.
+    const onEnd = () => {
       this.#pending -= request.size;
       onAnswer();
-      return true;
     };
+    if (!breaker.tryPass()) {
+      onEnd();
+      request.fail(readFailure(this.#openError(), 'Asking Redis for a decision').error);
+      return;
+    }
     const fail = (cause: unknown) => {
-      if (!end()) return;
+      onEnd();
       const failure = readFailure(cause, 'Asking Redis for a decision');
       if (failure.isAgainstServer) breaker.failed();
       else breaker.succeeded();
       request.fail(failure.error);
     };
-    if (!breaker.tryPass()) {
-      end();
-      request.fail(readFailure(this.#openError(), 'Asking Redis for a decision').error);
-      return;
-    }
-    const onTime = () => fail(deadlineError('Asking Redis', timeoutMs));
-    timer = this.#clock.schedule(timeoutMs, onTime, true);
-    let reply: readonly number[];
-    try {
-      reply = await this.#decide(request);
-    } catch (cause) {
-      fail(cause);
-      return;
-    }
-    if (!end()) return;
-    breaker.succeeded();
-    request.deliver(reply);
+    const sent: SentRequest = {
+      dueMs: this.#sent.dueMs(),
+      onDue: () => fail(deadlineError('Asking Redis', this.#options.timeoutMs)),
+    };
+    this.#sent.add(sent);
+    // An answer that comes after its time finds that everything has been said.
+    this.#decide(request).then(
+      (reply) => {
+        if (!this.#sent.end(sent)) return;
+        onEnd();
+        breaker.succeeded();
+        request.deliver(reply);
+      },
+      (cause) => {
+        if (this.#sent.end(sent)) fail(cause);
+      },
+    );
   }
 
-  async #decide(request: StoreRequest): Promise<readonly number[]> {
+  #decide(request: StoreRequest): Promise<readonly number[]> {
+    const { connection, waitForReplicas } = this.#options;
+    // What most checks are is not worth a frame of its own.
+    if (this.#wasConnected && waitForReplicas === undefined) {
+      return request.ask(this.#scripts, connection.client);
+    }
+    return this.#decideSlowly(request);
+  }
+
+  async #decideSlowly(request: StoreRequest): Promise<readonly number[]> {
     const { connection, waitForReplicas } = this.#options;
     const { client } = connection;
     if (!this.#wasConnected) await this.#firstConnection();
-    const deciding = request.ask(this.#scripts, client);
-    if (waitForReplicas === undefined) return deciding;
-    const reply = await deciding;
+    const reply = await request.ask(this.#scripts, client);
+    if (waitForReplicas === undefined) return reply;
     const acknowledged = await client.wait(waitForReplicas.count, waitForReplicas.timeoutMs);
     if (acknowledged >= waitForReplicas.count) return reply;
     throw new Error(

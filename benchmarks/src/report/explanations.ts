@@ -47,7 +47,7 @@ export const explanations: Partial<Record<TargetId, string>> = {
     'where the write has ended, the replacement, the message to other processes. One at a time it takes 3 to 4 ms, the peer with its ' +
     'UPDATE, deletion and message 0.6 to 1, the UPDATE alone 0.25 to 0.35. So p95, which is the median of the writes, cannot be half of ' +
     'the peer with more than the UPDATE and part of a trip, nor the throughput three times. To remember what stands in Redis and Memcached would ' +
-    'save two trips where one process writes a row, and add two where many do.',
+    'save two trips where one process writes a row, and be in vain where many do (not tried).',
   'route/text':
     'Ours costs less than the bare hash call, which alone is a thirteenth to a seventeenth of a lookup in hashring on this machine: forty ' +
     'times hashring would be less than half of the hash itself.',

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from './clock.js';
-import { sleep, throwIfAborted, withDeadline } from './deadline.js';
+import { answerWithin, sleep, throwIfAborted, withDeadline } from './deadline.js';
 
 const never = () => new Promise<never>(() => {});
 
@@ -83,5 +83,29 @@ describe('withDeadline', () => {
     controller.abort();
     await asleep;
     expect(clock.pending).toBe(0);
+  });
+});
+
+describe('answerWithin', () => {
+  test('answers at the deadline, by the signal, and with whatever comes of the work', async () => {
+    const clock = new ManualClock();
+    const late = answerWithin({ timeoutMs: 100, doing: 'Digging', clock }, never);
+    const outcome = expect(late).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    await clock.advance(100);
+    await outcome;
+
+    const controller = new AbortController();
+    const { signal } = controller;
+    const limits = { timeoutMs: 100, doing: 'Digging', clock, signal };
+    const given = expect(answerWithin(limits, never)).rejects.toMatchObject({ code: 'ABORTED' });
+    controller.abort();
+    await given;
+    await expect(answerWithin(limits, async () => 1)).rejects.toMatchObject({ code: 'ABORTED' });
+
+    const wrong = () => Promise.reject(new Error('rock'));
+    await expect(answerWithin({ ...limits, signal: undefined }, wrong)).rejects.toThrow('rock');
+    expect(await answerWithin({ ...limits, signal: undefined }, async () => 1)).toBe(1);
+    expect(clock.pending).toBe(0);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 });

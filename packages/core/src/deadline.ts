@@ -39,15 +39,42 @@ export function withDeadline<T>(
   options: DeadlineOptions,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  const controller = new AbortController();
+  return limited(options, () => work(controller.signal), controller);
+}
+
+/**
+ * As `withDeadline`, for work that cannot be told to stop. It spares the signal, which costs more than all the rest of the
+ * wait: Node makes one when it is first asked for.
+ *
+ * @throws ShardlineError `DEADLINE_EXCEEDED` or `ABORTED`; else whatever the work throws.
+ *
+ * @example
+ * ```ts
+ * import { answerWithin } from '@shardline/core';
+ *
+ * declare const odds: { next(): Promise<number> };
+ *
+ * const next = await answerWithin({ timeoutMs: 2000, doing: 'Waiting for odds' }, () => odds.next());
+ * ```
+ */
+export function answerWithin<T>(options: DeadlineOptions, work: () => Promise<T>): Promise<T> {
+  return limited(options, work);
+}
+
+function limited<T>(
+  options: DeadlineOptions,
+  work: () => Promise<T>,
+  controller?: AbortController,
+): Promise<T> {
   const { timeoutMs, signal, doing, clock = systemClock } = options;
   if (signal?.aborted) return Promise.reject(abortedError(doing, signal.reason));
 
   // One promise and no race: nearly every call of the packages comes through here.
   return new Promise((resolve, reject) => {
-    const controller = new AbortController();
     const giveUp = (error: ShardlineError) => {
       end();
-      controller.abort(error);
+      controller?.abort(error);
       reject(error);
     };
     const ignore = signal && onAbort(signal, () => giveUp(abortedError(doing, signal.reason)));
@@ -63,7 +90,7 @@ export function withDeadline<T>(
       reject(error);
     };
     try {
-      work(controller.signal).then((result) => {
+      work().then((result) => {
         end();
         resolve(result);
       }, fail);

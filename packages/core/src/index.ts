@@ -4,6 +4,7 @@ export { Breaker, type BreakerOptions, type BreakerState } from './breaker.js';
 export { type Clock, ManualClock, type ScheduledCall, systemClock } from './clock.js';
 export {
   abortedError,
+  answerWithin,
   type DeadlineOptions,
   deadlineError,
   sleep,

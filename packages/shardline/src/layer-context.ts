@@ -1,5 +1,5 @@
 import type { Cache } from '@shardline/cache';
-import { type Clock, withDeadline } from '@shardline/core';
+import { answerWithin, type Clock, withDeadline } from '@shardline/core';
 import type { ReplicaPool } from '@shardline/pool';
 import type { RateLimiter } from '@shardline/ratelimit';
 import type { Router } from '@shardline/shard-router';
@@ -63,5 +63,11 @@ export class LayerContext {
     return withDeadline({ timeoutMs: operationTimeoutMs, signal, doing, clock }, (stop) =>
       work({ signal: stop }),
     );
+  };
+
+  /** Waits within the layer's deadline for what cannot be told to stop. */
+  readonly answer = <T>(doing: string, work: () => Promise<T>): Promise<T> => {
+    const { operationTimeoutMs, clock } = this.parts;
+    return answerWithin({ timeoutMs: operationTimeoutMs, doing, clock }, work);
   };
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Clock, sleep, withDeadline } from '@shardline/core';
+import { answerWithin, type Clock, sleep } from '@shardline/core';
 import type { RedisClient, RedisConnection } from '@shardline/core/redis';
 import { RedisScript } from '../tiers/redis/redis-script.js';
 import { tierUnavailable } from '../tiers/tier-unavailable.js';
@@ -98,7 +98,7 @@ export class StreamBus implements Bus {
     const { commands, timeoutMs, clock, keep = 10_000 } = this.#options;
     if (commands.client.status !== 'ready') throw tierUnavailable('bus', 'not connected to Redis');
     const doing = 'Telling the cache bus';
-    await withDeadline({ timeoutMs, clock, doing }, () =>
+    await answerWithin({ timeoutMs, clock, doing }, () =>
       publishScript.run(
         commands.client,
         [this.#stream, this.#counter],
@@ -182,7 +182,7 @@ export class StreamBus implements Bus {
     const doing = 'Reading the cache bus';
     const options = { timeoutMs: blockMs + timeoutMs, clock, doing, signal: this.#closing.signal };
     try {
-      return await withDeadline(options, question);
+      return await answerWithin(options, question);
     } catch (error) {
       if (!this.#closing.signal.aborted) reconnect(blocking.client);
       throw error;

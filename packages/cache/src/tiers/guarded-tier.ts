@@ -85,15 +85,18 @@ export class GuardedTier implements SharedTier {
     return this.tier.close();
   }
 
-  async #guard<T>(work: () => Promise<T>): Promise<T> {
-    if (!this.breaker.tryPass()) throw this.#leftAlone();
+  #guard<T>(work: () => Promise<T>): Promise<T> {
+    if (!this.breaker.tryPass()) return Promise.reject(this.#leftAlone());
+    let running: Promise<T>;
     try {
-      const result = await work();
+      running = work();
+    } catch (error) {
+      running = Promise.reject(error);
+    }
+    return running.then((result) => {
       this.breaker.succeeded();
       return result;
-    } catch (error) {
-      return this.#onFailure(error);
-    }
+    }, this.#onFailure);
   }
 
   readonly #onSeen = (seen: Seen): Seen => {

@@ -1,4 +1,9 @@
-import { isShardlineError, withDeadline } from '@shardline/core';
+import {
+  answerWithin,
+  type DeadlineOptions,
+  isShardlineError,
+  withDeadline,
+} from '@shardline/core';
 import type { ReportedChange } from '../call-options.js';
 import { encodeFrame, FrameKind, type StandingFreshness } from '../entry/frame.js';
 import type { StampPair } from '../entry/frame-extras.js';
@@ -67,7 +72,7 @@ export async function updateValue<Result, Value>(
     const place = await placeOf(runtime, key, options.tags ?? []);
     const result = await change(runtime, invalidator, key, work, options);
     // Beside the tiers below: they are invalidated whatever the answer.
-    const offered = within(runtime, key, options, async () => storedOf(result));
+    const offered = answerWithin(limitsOf(runtime, key, options), async () => storedOf(result));
     offered.catch(() => {}); // Told below, once nothing old is left.
     const isValueLater = (value: unknown, other: unknown) =>
       isLater?.(value as Value, other as Value);
@@ -96,22 +101,22 @@ async function change<Result>(
   options: UpdateOptions,
 ): Promise<Result> {
   try {
-    return await within(runtime, key, options, async (stop) => work({ signal: stop }));
+    return await withDeadline(limitsOf(runtime, key, options), async (stop) =>
+      work({ signal: stop }),
+    );
   } catch (error) {
     await abandonWrites(runtime, invalidator, [key]);
     throw error;
   }
 }
 
-function within<T>(
+function limitsOf(
   { policy, clock }: NamespaceRuntime,
   key: string,
   { signal, timeoutMs }: UpdateOptions,
-  work: (stop: AbortSignal) => Promise<T>,
-): Promise<T> {
+): DeadlineOptions {
   const doing = `Updating '${policy.name}:${key}'`;
-  const limits = { timeoutMs: timeoutMs ?? policy.loadTimeoutMs, clock, signal, doing };
-  return withDeadline(limits, work);
+  return { timeoutMs: timeoutMs ?? policy.loadTimeoutMs, clock, signal, doing };
 }
 
 /** What stands in the nearest tier before the work; undefined if it cannot be asked, or has no such tier. */

@@ -3,7 +3,13 @@ import type { Clock } from '@shardline/core';
 import type pg from 'pg';
 import { poolError } from '../errors.js';
 import type { ProbeResult } from '../topology/node-state.js';
-import { type ProbeRow, probeSql, readProbe } from '../topology/probe.js';
+import {
+  type KnownServer,
+  type ProbeRow,
+  probeSql,
+  probeValues,
+  readProbe,
+} from '../topology/probe.js';
 import type { Connection } from './connection.js';
 import type { Dialer } from './dialer.js';
 
@@ -53,6 +59,8 @@ export class ServerLink {
   #tail: Promise<void> = Promise.resolve();
   readonly #stopping = new AbortController();
   #mayPrepare: boolean;
+  /** Who answered last; behind a pooler or an address that moves, the next to answer may be another. */
+  #known: KnownServer | undefined;
 
   constructor(options: ServerLinkOptions) {
     this.#options = options;
@@ -95,21 +103,28 @@ export class ServerLink {
 
   async #ask(): Promise<ProbeResult> {
     const connection = await this.#connected();
-    const { rows } = await this.#askOn(connection);
+    const known = this.#known;
+    const { rows } = await this.#askOn(connection, known);
     const [row] = rows;
     if (row === undefined) throw new Error(`${connection.node} answered a probe with nothing.`);
-    return readProbe(row);
+    const answer = readProbe(row, known);
+    this.#known = answer;
+    return answer;
   }
 
-  async #askOn(connection: Connection): Promise<{ rows: ProbeRow[] }> {
+  async #askOn(
+    connection: Connection,
+    known: KnownServer | undefined,
+  ): Promise<{ rows: ProbeRow[] }> {
     const { timeoutMs } = this.#options;
-    if (!this.#mayPrepare) return this.#run(connection, { text: probeSql }, timeoutMs);
+    const unnamed = { text: probeSql, values: probeValues(known) };
+    if (!this.#mayPrepare) return this.#run(connection, unnamed, timeoutMs);
     try {
-      return await this.#run(connection, { name: probeName, text: probeSql }, timeoutMs);
+      return await this.#run(connection, { ...unnamed, name: probeName }, timeoutMs);
     } catch (error) {
       if (!NAME_REFUSED.has((error as { code?: string }).code ?? '')) throw error;
       this.#mayPrepare = false;
-      return this.#run(connection, { text: probeSql }, timeoutMs);
+      return this.#run(connection, unnamed, timeoutMs);
     }
   }
 

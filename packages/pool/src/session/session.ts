@@ -130,7 +130,8 @@ export class Session {
    * @throws ShardlineError `POOL_SESSION_UNSETTLED` if that needs a primary and there is none.
    */
   async settle(): Promise<void> {
-    while (this.#outstanding.size > 0) await Promise.all(this.#outstanding);
+    // What is begun meanwhile is at the end of the same set.
+    for (const one of this.#outstanding) await one;
     if (this.#isLost !== 'no') await this.#recover();
   }
 
@@ -194,8 +195,9 @@ export class Session {
     if (this.#isLost !== 'position-and-snapshot') this.#isLost = what;
   }
 
+  /** @param work never fails. */
   #track(work: Promise<void>, done: () => void): void {
-    const tracked = work.finally(() => {
+    const tracked = work.then(() => {
       done();
       this.#outstanding.delete(tracked);
     });

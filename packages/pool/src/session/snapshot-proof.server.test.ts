@@ -2,7 +2,7 @@ import { systemClock } from '@shardline/core';
 import { type PostgresServer, startPostgres } from '@shardline/testkit';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { probeSql, readProbe } from '../topology/probe.js';
+import { probeSql, probeValues, readProbe } from '../topology/probe.js';
 import { proveSnapshot, type SnapshotSources } from './snapshot-proof.js';
 
 /**
@@ -27,7 +27,8 @@ describe('a replica that is ahead of its primary', () => {
   }
 
   async function xmaxOf(server: PostgresServer): Promise<bigint> {
-    return readProbe((await server.query(probeSql)).rows[0] as never).snapshotXmax;
+    return readProbe((await server.query(probeSql, probeValues(undefined))).rows[0] as never)
+      .snapshotXmax;
   }
 
   async function setSynchronous(names: string): Promise<void> {
@@ -65,8 +66,12 @@ describe('a replica that is ahead of its primary', () => {
     expect(isAcknowledged).toBe(false);
 
     // By position the primary is as far as the replica: nothing would stop the session from going back.
-    const held = readProbe((await primary.query(probeSql)).rows[0] as never);
-    const shown = readProbe((await replica.query(probeSql)).rows[0] as never);
+    const held = readProbe(
+      (await primary.query(probeSql, probeValues(undefined))).rows[0] as never,
+    );
+    const shown = readProbe(
+      (await replica.query(probeSql, probeValues(undefined))).rows[0] as never,
+    );
     expect(held.lsn >= shown.lsn).toBe(true);
 
     const snapshotXmax = await xmaxOf(replica);

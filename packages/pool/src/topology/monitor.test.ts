@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { TopologyMonitor } from './monitor.js';
 import type { MonitoredNode } from './monitor-options.js';
 import type { ProbeResult } from './node-state.js';
-import { probeSql, readProbe } from './probe.js';
+import { probeSql, probeValues, readProbe } from './probe.js';
 
 /** Asks over one connection per server, opened again after a failure. */
 class Asker implements MonitoredNode {
@@ -28,7 +28,7 @@ class Asker implements MonitoredNode {
     };
     signal.addEventListener('abort', drop, { once: true });
     try {
-      const { rows } = await client.query(probeSql);
+      const { rows } = await client.query(probeSql, probeValues(undefined));
       return readProbe(rows[0]);
     } catch (error) {
       drop();

@@ -2,7 +2,7 @@ import { type PostgresServer, startPostgres } from '@shardline/testkit';
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ReplicaPool } from '../replica-pool.js';
-import { probeSql, readProbe } from './probe.js';
+import { probeSql, probeValues, readProbe } from './probe.js';
 import { parseLsn } from './wal-position.js';
 
 /**
@@ -29,12 +29,16 @@ describe('a record that ends on the edge of a page', () => {
   test('leaves a raw position that no replica reaches, and a settled one that it does', async () => {
     const raw = await primary.withClient((client) => writeUpToAnEdge(client));
     expect(raw % 8192n).toBe(24n);
-    const held = readProbe((await primary.query(probeSql)).rows[0] as never);
+    const held = readProbe(
+      (await primary.query(probeSql, probeValues(undefined))).rows[0] as never,
+    );
     // Somebody else wrote in between: then there is no edge to look at, and the test must not pass.
     expect(held.lsn).toBe(raw - 24n);
     await vi.waitFor(
       async () => {
-        const shown = readProbe((await replica.query(probeSql)).rows[0] as never);
+        const shown = readProbe(
+          (await replica.query(probeSql, probeValues(undefined))).rows[0] as never,
+        );
         expect(shown.lsn).toBe(held.lsn);
       },
       { timeout: 20_000, interval: 50 },

@@ -104,7 +104,7 @@ export class RowFill<Row extends object> {
     try {
       const [row, end] = await Promise.all([
         check(copyOf(stored)),
-        context.call('Asking where a write has ended', () => session.on(shard).position()),
+        context.answer('Asking where a write has ended', () => session.on(shard).position()),
       ]);
       const { position, systemIdentifier, snapshotXmax } = end;
       // Another primary has taken over meanwhile, which need not have the write.

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { abortedError, type Clock, withDeadline } from '@shardline/core';
+import { abortedError, answerWithin, type Clock } from '@shardline/core';
 import type { RedisClient, RedisConnection } from '@shardline/core/redis';
 import {
   encodeMarker,
@@ -230,7 +230,7 @@ export class RedisTier implements SharedTier {
 
   #call<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { timeoutMs, clock } = this.#options;
-    return withDeadline({ timeoutMs, clock, signal, doing: 'A command to Redis' }, work);
+    return answerWithin({ timeoutMs, clock, signal, doing: 'A command to Redis' }, work);
   }
 }
 

@@ -33,12 +33,11 @@ export const explanations: Partial<Record<TargetId, string>> = {
     'their own, and indexes wait to be made. So the ratio rises with the size: 0.5 x at 50 000 rows, 0.66 to 0.83 x at 250 000. Only a ' +
     'copy that is made without a subscription would begin sooner, and it would have to find the point in the WAL by itself.',
   'rebalance/throughput':
-    'Measured by process on a machine whose two cores others used too, a quarter of the CPU that service and shards get goes to the move: ' +
+    'Traced by writes in each 50 ms: hardly one came through for 400 ms after the first switch, while everybody waited for dials to ' +
+    'the shard that had joined; routers dial before it now (100 ms, and the longest write 190 ms instead of 355). What is ' +
+    'left is spread over the whole move. Measured by process, a quarter of the CPU that service and shards get goes to it: ' +
     'backends of the mover, which compare and delete rows, 15 %, senders of WAL and the workers that apply it 6 %. Writes lose what ' +
-    'the move takes, since everything shares these cores. Rows are compared in two or three passes now and not in sixteen, which ' +
-    'took the longest part of a move, 5.3 s of 10 s, to 1.7 s. Another half second goes by almost without a write when the new shard ' +
-    'owns its first slots; first connections to it are the likely cause, which has not been traced. What is left should go with shards ' +
-    'on cores of their own, which this machine cannot show.',
+    'the move takes, since everything shares two cores; with shards on cores of their own they should not, which this machine cannot show.',
   'rebalance/pause':
     'Timed step by step on a machine that others used too, about half of the time between hold and release is spent on three ' +
     'waits: for routers to acknowledge the hold, for writers whose locks the fence has to wait for, and for the barrier to come ' +

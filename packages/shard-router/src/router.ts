@@ -27,6 +27,7 @@ import { toTableName } from './router-options.js';
 import { routerTelemetry } from './router-telemetry.js';
 import type { ScatterOptions } from './scatter/options.js';
 import type { ScatterRows } from './scatter/scatter.js';
+import { WarmUp } from './shard/warm-up.js';
 import type { CatalogState } from './topology/catalog.js';
 import type { Topology } from './topology/topology.js';
 import { type CatalogPool, CatalogWatcher } from './topology/watcher.js';
@@ -80,6 +81,7 @@ export class Router implements AsyncDisposable {
   readonly #telemetry: ReturnType<typeof routerTelemetry>;
   readonly #drainMs: number;
   #closing: Promise<void> | undefined;
+  readonly #warmUp: WarmUp;
   /** Why the catalog could not be followed the last time that it could not. */
   #catalogError: unknown;
   /** Writes and reads of the tables that are the same on every shard. */
@@ -96,6 +98,8 @@ export class Router implements AsyncDisposable {
     this.#default = this.#keyspaces.values().next().value as KeyspaceRouter;
     this.reference = new ReferenceTables(core);
     this.#telemetry = routerTelemetry(core, this.#keyspaces);
+    const { shards, clock } = core;
+    this.#warmUp = new WarmUp({ shards, clock, topology: () => core.topology });
   }
 
   /** @internal Begins to follow the catalog. */
@@ -322,6 +326,7 @@ export class Router implements AsyncDisposable {
     const closed = new ShardlineError(coreErrors.CLOSED, 'The router was closed.');
     for (const { gate } of this.#keyspaces.values()) gate.rejectAll(closed);
     this.#telemetry.close();
+    this.#warmUp.close();
     await this.#core.watcher?.close();
     const owned = [...this.#core.shards.values()].filter(({ ownsPool }) => ownsPool);
     await Promise.all(owned.map(({ pool }) => pool.end()));
@@ -345,6 +350,7 @@ export class Router implements AsyncDisposable {
         if (id.startsWith('catalog:') && !wanted.has(id)) router.release(id);
       }
     }
+    this.#warmUp.look();
     await Promise.all(draining);
   }
 

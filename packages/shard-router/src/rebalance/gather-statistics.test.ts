@@ -17,6 +17,7 @@ describe('statistics of what was copied', () => {
     world = await startWorld({ name: 'statistics', shards: ['a', 'b'], owning: ['a'], settings });
     router = await world.router();
     await populate(router);
+    await world.servers['a']?.query('INSERT INTO bets (user_id, stake) SELECT id, 1 FROM users');
   });
   afterAll(async () => {
     await router?.close();

@@ -1,4 +1,4 @@
-import type { Reporter, TestModule } from 'vitest/node';
+import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
 /**
  * The last line of `npm test`: `N passed, N failed`, for people and for machines that read it.
@@ -15,7 +15,7 @@ export default class CountReporter implements Reporter {
       failed += module.errors().length;
       for (const test of module.children.allTests()) {
         const { state } = test.result();
-        if (test.diagnostic()?.flaky) unsteady.push(test.fullName);
+        if (test.diagnostic()?.flaky) unsteady.push(`${test.fullName}${whyOf(test)}`);
         if (state === 'passed') passed += 1;
         else if (state === 'failed') failed += 1;
         else skipped += 1;
@@ -28,4 +28,10 @@ export default class CountReporter implements Reporter {
       process.stdout.write(`${line}\n`);
     });
   }
+}
+
+/** What went wrong at first: nobody else tells, since the test has passed in the end. */
+function whyOf(test: TestCase): string {
+  const { errors = [] } = test.result();
+  return errors.map(({ message, stack }) => `\n    ${stack ?? message}`).join('');
 }

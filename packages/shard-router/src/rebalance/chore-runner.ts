@@ -8,6 +8,7 @@
 import { replaceGuardFunction } from '../topology/ownership.js';
 import type { Chore } from './decide-action.js';
 import { buildIndexes } from './deferred-indexes.js';
+import { gatherStatistics } from './gather-statistics.js';
 import { blockedError, differsError } from './move-errors.js';
 import type { MoveNote } from './move-notes.js';
 import type { MoveRow } from './move-row.js';
@@ -44,6 +45,7 @@ export class ChoreRunner {
   readonly #options: MoverOptions;
   readonly #move: ChoreSurroundings;
   #isPreflighted = false;
+  #hasStatistics = false;
   #isVerified = false;
   #hasRehearsed = false;
   #prolongedAtMs = Number.NEGATIVE_INFINITY;
@@ -56,6 +58,10 @@ export class ChoreRunner {
 
   get isPreflighted(): boolean {
     return this.#isPreflighted;
+  }
+
+  get hasStatistics(): boolean {
+    return this.#hasStatistics;
   }
 
   get isVerified(): boolean {
@@ -79,8 +85,9 @@ export class ChoreRunner {
     this.#hasRehearsed = false;
   }
 
-  /** What was compared was another copy than the one that is made now. */
-  forgetVerified(): void {
+  /** What was compared and sampled was another copy than the one that is made now. */
+  forgetCopy(): void {
+    this.#hasStatistics = false;
     this.#isVerified = false;
   }
 
@@ -114,6 +121,10 @@ export class ChoreRunner {
         return;
       case 'build-indexes':
         return buildIndexes(await this.#move.work());
+      case 'gather-statistics':
+        await gatherStatistics(await this.#move.work());
+        this.#hasStatistics = true;
+        return;
       case 'rehearse':
         await rehearse(this.#options.store, await this.#move.work());
         this.#hasRehearsed = true;

@@ -33,6 +33,7 @@ const facts: ActionFacts = {
   hasProlongedRoles: true,
   hasAdvancedSequences: true,
   hasRehearsed: true,
+  hasStatistics: true,
   isVerified: true,
   isHeldBack: false,
   isSwitchHeld: false,
@@ -110,8 +111,9 @@ describe('decideAction', () => {
     });
   });
 
-  test('compares, makes the way back ready, waits for the release, advances sequences, switches', () => {
+  test('gathers statistics, compares, makes the way back ready, waits for the release, advances sequences, switches', () => {
     const inOrder = [
+      [{ hasStatistics: false }, { kind: 'gather-statistics' }],
       [{ isVerified: false }, { kind: 'verify' }],
       [{ isReverseReady: false }, { kind: 'prepare-reverse' }],
       [{ isSwitchHeld: true }, { kind: 'wait', for: 'release' }],

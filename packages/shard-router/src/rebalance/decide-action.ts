@@ -29,6 +29,8 @@ export type Chore =
   | { readonly kind: 'rehearse' }
   /** Makes the indexes that the copy did without. */
   | { readonly kind: 'build-indexes' }
+  /** Lets the destination's planner know what was copied. */
+  | { readonly kind: 'gather-statistics' }
   | { readonly kind: 'prolong-roles' }
   | { readonly kind: 'verify' }
   /** Takes off what fed a shard, on the other one. */
@@ -49,6 +51,7 @@ export interface ActionFacts extends Omit<MoveFacts, 'source' | 'destination' | 
   readonly hasProlongedRoles: boolean;
   readonly hasAdvancedSequences: boolean;
   readonly hasRehearsed: boolean;
+  readonly hasStatistics: boolean;
   readonly isVerified: boolean;
   /** Whether others suffer, so that nothing new is to be copied for now. */
   readonly isHeldBack: boolean;
@@ -112,6 +115,7 @@ function beforeAdvance(
   const mustHaveIndexes = command.to === 'fencing' || row.journal.state === 'copying';
   if (mustHaveIndexes && destination.hasDeferredIndexes) return { kind: 'build-indexes' };
   if (command.to === 'fencing') {
+    if (!facts.hasStatistics) return { kind: 'gather-statistics' };
     if (!facts.isVerified) return { kind: 'verify' };
     if (!facts.isReverseReady) return { kind: 'prepare-reverse' };
     if (facts.isSwitchHeld) return { kind: 'wait', for: 'release' };

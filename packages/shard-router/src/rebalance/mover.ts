@@ -169,6 +169,7 @@ export class Mover {
       hasProlongedRoles: this.#chores.hasProlongedRoles,
       hasAdvancedSequences: this.#chores.hasAdvancedSequences,
       hasRehearsed: this.#chores.hasRehearsed,
+      hasStatistics: this.#chores.hasStatistics,
       isVerified: this.#chores.isVerified,
       isHeldBack: isFilling && this.#progress.isHeldBack,
       isSwitchHeld: this.#row.steering.isCutOverHeld || this.#switchTimer.isTooEarly(),
@@ -218,7 +219,7 @@ export class Mover {
         await this.#at(`before ${action.effect.kind} on ${action.on}`);
         // What was compared before was another copy: this one is made because that one's stream was lost.
         if (action.effect.kind === 'create-inbound' && action.effect.copies) {
-          this.#chores.forgetVerified();
+          this.#chores.forgetCopy();
         }
         const step = stepOf(action.effect.kind);
         const known = this.#records.known[action.on] as StoredRecord;

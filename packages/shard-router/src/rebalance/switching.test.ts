@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import type { Router } from '../router.js';
 import { openRebalancer } from './open-rebalancer.js';
 import type { MoveLimits } from './rebalancer-options.js';
-import { type BusyWorld, startBusyWorld, type Traffic } from './testing-traffic.js';
+import { type BusyWorld, PEOPLE, startBusyWorld, type Traffic } from './testing-traffic.js';
 import type { TestingWorld } from './testing-world.js';
 
 // Whole moves with traffic: seconds on an idle machine, minutes on one that others use too.
@@ -15,10 +15,17 @@ let busy: BusyWorld;
 let world: TestingWorld;
 let router: Router;
 let traffic: Traffic;
+/** Whose row is kept locked where something is to stand in the way. */
+let locked: number;
 
 beforeAll(async () => {
   busy = await startBusyWorld('switch');
   ({ world, router, traffic } = busy);
+  const { keyspace } = router.topology.keyspace('users');
+  const people = Array.from({ length: PEOPLE }, (_, id) => id);
+  locked = people.find((id) => SLOTS.includes(keyspace.slotOf(id))) as number;
+  // Whoever waited for the row for longer than `terminateAfter` would be ended with its holder.
+  traffic.leftAlone.add(locked);
 });
 afterAll(() => busy?.stop());
 
@@ -51,10 +58,7 @@ const TERMINATING = {
 
 /** A transaction that keeps the table of the source from being locked, until it is ended. */
 async function holdTable() {
-  const { keyspace } = router.topology.keyspace('users');
-  const key = Array.from({ length: 400 }, (_, id) => id).find((id) =>
-    SLOTS.includes(keyspace.slotOf(id)),
-  ) as number;
+  const key = locked;
   let end = () => {};
   const ended = new Promise<void>((resolve) => {
     end = resolve;

@@ -8,9 +8,8 @@ import type { TargetId } from '../targets.js';
 export const explanations: Partial<Record<TargetId, string>> = {
   'cache/l1-peek':
     'A hit is one look in one map, and the entry. The line stood at 2.4 to 3.1 x while newcomers and the rest were looked for in two ' +
-    'maps; since then six runs of it, by itself and after the scenarios before it, gave 0.68 to 1.07 x, and the whole run 2.0 x. What ' +
-    'differs is the memory that both work in: 8192 entries are more than the nearest caches hold, and each may lie well or ' +
-    'badly for a whole process.',
+    'maps; since then six runs of it, by itself and after the scenarios before it, gave 0.68 to 1.07 x, and the whole run 2.0 x. Why ' +
+    'has not been traced; memory is likely, since 8192 entries are more than the nearest caches hold.',
   'cache/l2-hit':
     'Profiled with Redis left out (a tier in memory that answers a turn later), a third of the CPU of a hit is garbage ' +
     'collection and a fifth JSON.parse, which the raw GET leaves out; no other step takes a tenth. Three promises are left ' +

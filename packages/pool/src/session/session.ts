@@ -195,11 +195,14 @@ export class Session {
     if (this.#isLost !== 'position-and-snapshot') this.#isLost = what;
   }
 
-  /** @param work never fails. */
   #track(work: Promise<void>, done: () => void): void {
-    const tracked = work.then(() => {
+    const end = () => {
       done();
       this.#outstanding.delete(tracked);
+    };
+    const tracked = work.then(end, () => {
+      this.#lose('position-and-snapshot');
+      end();
     });
     this.#outstanding.add(tracked);
   }

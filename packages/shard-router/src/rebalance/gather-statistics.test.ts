@@ -14,7 +14,12 @@ describe('statistics of what was copied', () => {
   beforeAll(async () => {
     // Nobody but the move gathers any.
     const settings = { autovacuum: 'off' };
-    world = await startWorld({ name: 'statistics', shards: ['a', 'b'], owning: ['a'], settings });
+    world = await startWorld({
+      name: 'statistics',
+      shards: ['a', 'b', 'c'],
+      owning: ['a'],
+      settings,
+    });
     router = await world.router();
     await populate(router);
     await world.servers['a']?.query('INSERT INTO bets (user_id, stake) SELECT id, 1 FROM users');
@@ -45,5 +50,21 @@ describe('statistics of what was copied', () => {
     expect(new Set(moves.map(({ state }) => state))).toEqual(new Set(['done']));
     expect(before[0]).toEqual([]);
     expect(atSwitch[0]).toEqual(['bets', 'users']);
+  });
+
+  test('that cannot be gathered of one table are there of the others, and hold no move up', async () => {
+    const { a, b, c } = world.servers as Record<'a' | 'b' | 'c', PostgresServer>;
+    await c.query('CREATE STATISTICS broken ON (1 / stake) FROM bets');
+    for (const owner of [a, b]) await owner.query('UPDATE bets SET stake = 0');
+    const atSwitch: string[][] = [];
+    await using rebalancer = await openRebalancer(world.rebalancerOptions(), {
+      failpoint: async (at) => {
+        if (at === 'before rehearse') atSwitch.push(await known('c'));
+      },
+    });
+    await rebalancer.prepareShard('c');
+    const { moves } = await rebalancer.apply(await rebalancer.plan({ kind: 'add', shard: 'c' }));
+    expect(new Set(moves.map(({ state }) => state))).toEqual(new Set(['done']));
+    expect(atSwitch[0]).toEqual(['users']);
   });
 });

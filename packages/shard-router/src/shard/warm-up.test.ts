@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { ManualClock } from '@shardline/core';
 import { waitUntil } from '@shardline/testkit';
 import pg from 'pg';
@@ -49,12 +49,44 @@ describe('a shard that is about to join', () => {
     const warmUp = new WarmUp({ shards, topology: () => copying, clock });
     warmUp.look();
     await waitUntil(() => dials === 1 && pool.totalCount === 0, { what: 'the dial to fail' });
-    expect(clock.pending).toBe(1);
+    await waitUntil(() => clock.pending === 1, { what: 'only the next look to be due' });
+    await clock.advance(5000);
+    await waitUntil(() => dials === 2 && pool.totalCount === 0, { what: 'another dial' });
+    await waitUntil(() => clock.pending === 1, { what: 'only the next look to be due' });
     warmUp.close();
     warmUp.look();
     expect(clock.pending).toBe(0);
     await Promise.all([idle.end(), pool.end()]);
     refusing.close();
+  });
+});
+
+describe('a shard that accepts a dial and says nothing', () => {
+  test('is waited for within a time, and then asked anew', async () => {
+    const sockets = new Set<Socket>();
+    const silent = createServer((socket) => {
+      sockets.add(socket);
+    });
+    await once(silent.listen(0, '127.0.0.1'), 'listening');
+    // Made without any time to dial in, as pools are that nobody has told.
+    const pool = new pg.Pool({ host: '127.0.0.1', port: (silent.address() as AddressInfo).port });
+    const shard = new Shard({ name: 'c', pool, ownsPool: false, hasRecord: true });
+    const clock = new ManualClock();
+    const warmUp = new WarmUp({
+      shards: new Map([['c', shard]]),
+      topology: () => copying,
+      clock,
+    });
+    warmUp.look();
+    await waitUntil(() => sockets.size === 1, { what: 'the dial' });
+    expect(clock.pending).toBe(2); // The next look, and the end of this one.
+    await clock.advance(5000);
+    expect(clock.pending).toBe(2); // It was given up, or it would not have been asked anew.
+    warmUp.close();
+    for (const socket of sockets) socket.destroy();
+    await waitUntil(() => pool.totalCount === 0, { what: 'the dial to end' });
+    await pool.end();
+    silent.close();
   });
 });
 

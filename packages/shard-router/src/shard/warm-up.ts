@@ -11,8 +11,9 @@
  * is left to whoever needs it, who is then told.
  */
 
-import { type Clock, type ScheduledCall, withDeadline } from '@shardline/core';
+import { answerWithin, type Clock, type ScheduledCall } from '@shardline/core';
 import type pg from 'pg';
+import { releaseLate } from '../scatter/shard-read.js';
 import type { Topology } from '../topology/topology.js';
 import type { Shard } from './shard.js';
 
@@ -72,7 +73,7 @@ export class WarmUp {
     this.#underWay.add(shard.name);
     const lent: pg.PoolClient[] = [];
     try {
-      await shard.ensureChecked();
+      await this.#inTime(shard, () => shard.ensureChecked());
       const wanted = this.#wantedAt(shard);
       while (lent.length < wanted && this.#isWanted(shard)) lent.push(await this.#borrow(shard));
     } catch {
@@ -100,23 +101,24 @@ export class WarmUp {
   }
 
   /** A connection that has served once: until then a pool with replicas has not chosen a server for it. */
-  async #borrow({ name, pool }: Shard): Promise<pg.PoolClient> {
-    let client: pg.PoolClient | undefined;
-    let isLate = false;
-    const opening = async () => {
-      client = await pool.connect();
-      if (isLate) client.release(true);
-      else await client.query({ text: 'SELECT 1', target: 'primary' } as pg.QueryConfig);
-      return client;
-    };
+  async #borrow(shard: Shard): Promise<pg.PoolClient> {
+    const connecting = shard.pool.connect();
     try {
-      const doing = `Connecting to '${name}', which is about to join`;
-      const { clock } = this.#options;
-      return await withDeadline({ timeoutMs: DIAL_TIMEOUT_MS, doing, clock }, opening);
+      return await this.#inTime(shard, async () => {
+        const client = await connecting;
+        await client.query({ text: 'SELECT 1', target: 'primary' } as pg.QueryConfig);
+        return client;
+      });
     } catch (error) {
-      isLate = true;
-      client?.release(true);
+      releaseLate(connecting);
       throw error;
     }
+  }
+
+  /** A pool may have been made without any time to dial in. */
+  #inTime<T>({ name }: Shard, work: () => Promise<T>): Promise<T> {
+    const doing = `Connecting to '${name}', which is about to join`;
+    const { clock } = this.#options;
+    return answerWithin({ timeoutMs: DIAL_TIMEOUT_MS, doing, clock }, work);
   }
 }

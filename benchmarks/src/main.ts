@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { access, appendFile, constants, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { type BenchOptions, readOptions, USAGE } from './options.js';
 import { renderCapacity } from './report/capacity.js';
 import { describeCommit, describeMachine, describeVersions } from './report/machine.js';
@@ -116,7 +116,10 @@ async function report(results: Results, asked: BenchOptions): Promise<void> {
     `${results.rows.length} targets: ${count('met')} met, ${count('short')} short, ${count('not run')} not run; ` +
       `${results.failures.length} scenarios failed; ${Math.round(results.seconds)} s.`,
   );
-  if (asked.jsonFile !== undefined) console.log(`The rows are in ${asked.jsonFile}.`);
+  if (asked.jsonFile !== undefined) {
+    await saveRows(results, asked);
+    console.log(`The rows are in ${asked.jsonFile}.`);
+  }
   if (asked.resultsFolder !== undefined) {
     await writeResults(asked.resultsFolder, results);
     console.log(`The page and its charts are in ${asked.resultsFolder}.`);
@@ -129,7 +132,10 @@ async function report(results: Results, asked: BenchOptions): Promise<void> {
 async function whyNotWritable({ jsonFile, resultsFolder }: BenchOptions) {
   try {
     if (jsonFile !== undefined) await appendFile(jsonFile, '');
-    if (resultsFolder !== undefined) await mkdir(resultsFolder, { recursive: true });
+    if (resultsFolder !== undefined) {
+      await mkdir(resultsFolder, { recursive: true });
+      await access(resultsFolder, constants.W_OK);
+    }
     return undefined;
   } catch (error) {
     return `The results could not be written: ${(error as Error).message}. Name a place that can be written to.`;

@@ -51,8 +51,8 @@ export const explanations: Partial<Record<TargetId, string>> = {
     'two commits; that has not been tried.',
   'layer/entity-get':
     'Profiled apart, a read that memory answers takes 5 us of CPU where the peer takes 40, and a write nearly three times the ' +
-    'peer in this process and 1.5 to 1.8 times the peer with all servers: with one write in ten the writes are nearly all. A write is six ' +
-    'trips one after the other: the look at Redis, the UPDATE with its outbox row, the mark in Memcached (two) beside the question ' +
+    'peer in this process and 1.5 to 1.8 times the peer with all servers: with one write in ten the writes are nearly all. By its code (not timed trip by trip) ' +
+    'a write is six trips one after the other: the look at Redis, the UPDATE with its outbox row, the mark in Memcached (two) beside the question ' +
     'where the write has ended, the replacement, the message to other processes. One at a time it takes 3 to 4 ms, the peer with its ' +
     'UPDATE, deletion and message 0.6 to 1, the UPDATE alone 0.25 to 0.35. So p95, which is the median of the writes, cannot be half of ' +
     'the peer with more than the UPDATE and part of a trip, nor the throughput three times. To remember what stands in Redis and Memcached would ' +

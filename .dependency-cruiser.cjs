@@ -51,6 +51,21 @@ module.exports = {
       },
     },
     {
+      name: 'the command knows itself without its libraries',
+      comment:
+        '`shardline --help` is answered at once: the verb that needs a router or a data layer loads it.',
+      severity: 'error',
+      from: {
+        path: '^packages/cli/src/',
+        pathNot: ['\\.test\\.ts$', '/test-host/', '/load-topology\\.ts$'],
+      },
+      to: {
+        path: '^packages/(shardline|shard-router)/',
+        dynamic: false,
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
       name: 'everything imported is there',
       severity: 'error',
       from: {},

@@ -1,4 +1,3 @@
-import { confirm, isCancel } from '@clack/prompts';
 import type { Host } from './host.js';
 
 /**
@@ -12,6 +11,7 @@ export async function askYesNo(
   message: string,
   signal: AbortSignal,
 ): Promise<boolean | undefined> {
+  const { confirm, isCancel } = await import('@clack/prompts');
   const answer = await confirm({
     message,
     initialValue: false,

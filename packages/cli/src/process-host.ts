@@ -1,10 +1,7 @@
-import { createRouter } from '@shardline/shard-router';
-import { openRebalancer } from '@shardline/shard-router/rebalance';
-import { prepareLayerShard } from 'shardline';
 import { EXIT } from './exit-codes.js';
 import { type Host, operatorName } from './host.js';
 
-/** The host of a process of its own. */
+/** The host of a process of its own. The libraries are loaded by whatever needs them: `--help` does not. */
 export function processHost(): Host {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -21,9 +18,11 @@ export function processHost(): Host {
     errors: process.stderr,
     operator: operatorName(),
     now: () => Date.now(),
-    openRebalancer,
-    prepareLayerShard,
-    openRouter: createRouter,
+    openRebalancer: async (options) =>
+      (await import('@shardline/shard-router/rebalance')).openRebalancer(options),
+    prepareLayerShard: async (config, shard) =>
+      (await import('shardline')).prepareLayerShard(config, shard),
+    openRouter: async (options) => (await import('@shardline/shard-router')).createRouter(options),
     onInterrupt(listener) {
       process.on('SIGINT', listener).on('SIGTERM', listener);
       return () => void process.off('SIGINT', listener).off('SIGTERM', listener);

@@ -14,12 +14,7 @@ import {
 } from '@shardline/core';
 import type { Router, Topology } from '@shardline/shard-router';
 import type { Rebalancer } from '@shardline/shard-router/rebalance';
-import {
-  administratorRouterOptionsOf,
-  type DataLayerConfig,
-  expandEnvironment,
-  rebalancerOptionsOf,
-} from 'shardline';
+import type { DataLayerConfig } from 'shardline';
 import { askYesNo } from './ask.js';
 import { findConfig } from './config/find-config.js';
 import { loadConfig } from './config/load-config.js';
@@ -30,7 +25,6 @@ import { cliErrors } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import type { Host } from './host.js';
 import { type Format, whyNotInteractive } from './interaction.js';
-import { loadTopology } from './load-topology.js';
 import { createProgressView, type ProgressView } from './output/progress-view.js';
 import { restoreTerminal } from './output/restore-terminal.js';
 import { createStyle, type Style, wantsColour } from './output/style.js';
@@ -111,6 +105,7 @@ export class Session {
   /** Works with a rebalancer and closes it again. */
   async withRebalancer<T>(work: (rebalancer: Rebalancer) => Promise<T>): Promise<T> {
     const { config } = await this.configuration();
+    const { rebalancerOptionsOf } = await import('shardline');
     const options = { ...rebalancerOptionsOf(config), name: this.host.operator };
     await using rebalancer = await this.answerTo('Opening the catalog', () =>
       this.host.openRebalancer(options),
@@ -121,6 +116,7 @@ export class Session {
   /** Works with a router, with the roles of administration, and closes it again. */
   async withRouter<T>(work: (router: Router) => Promise<T>): Promise<T> {
     const { config } = await this.configuration();
+    const { administratorRouterOptionsOf } = await import('shardline');
     const options = { ...administratorRouterOptionsOf(config), name: this.host.operator };
     await using router = await this.answerTo('Opening the shards', () =>
       this.host.openRouter(options),
@@ -131,7 +127,9 @@ export class Session {
   /** The map as the catalog has it, without asking any shard. */
   async topology(): Promise<Topology> {
     const { config } = await this.configuration();
+    const { rebalancerOptionsOf } = await import('shardline');
     const { catalog } = rebalancerOptionsOf(config);
+    const { loadTopology } = await import('./load-topology.js');
     return this.answerTo('Reading the catalog', () => loadTopology(catalog));
   }
 
@@ -233,6 +231,7 @@ export class Session {
     const file = { path, config: written };
     const settings = resolveSettings({ flags: this.#flags, environment, file });
     const overridden = withOverrides(written, settings);
+    const { expandEnvironment } = await import('shardline');
     const config = expandEnvironment(overridden, environment, path);
     this.#mask = createMask(secretsOf(config));
     const found = { ...settings.config, value: path };

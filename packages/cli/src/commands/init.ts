@@ -3,9 +3,8 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { ShardlineError } from '@shardline/core';
-import { type BootstrapStep, describeBootstrap } from '@shardline/shard-router';
+import type { BootstrapStep } from '@shardline/shard-router';
 import { type Command, Option } from 'commander';
-import { administratorConfigOf, administratorRouterOptionsOf, initialiseShards } from 'shardline';
 import type { Answer } from '../answer.js';
 import { type Bind, examples } from '../bind.js';
 import { CONFIG_FILES } from '../config/find-config.js';
@@ -70,6 +69,10 @@ async function writeSkeleton(session: Session, flags: InitFlags): Promise<Answer
 
 async function initialise(session: Session, { dryRun }: InitFlags): Promise<Answer> {
   const { config } = await session.configuration();
+  const { describeBootstrap } = await import('@shardline/shard-router');
+  const { administratorConfigOf, administratorRouterOptionsOf, initialiseShards } = await import(
+    'shardline'
+  );
   const steps = await session.answerTo('Looking at catalog and shards', () =>
     describeBootstrap(administratorRouterOptionsOf(config)),
   );

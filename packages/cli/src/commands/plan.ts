@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { parseSlots } from '@shardline/shard-router';
 import type {
   PlacementChange,
   PlannedStep,
@@ -104,6 +103,7 @@ function addMoveSlots(plan: Command, bind: Bind): void {
       const keyspace = await session.keyspace();
       const { config } = await session.configuration();
       const count = config.keyspaces[keyspace]?.slots ?? DEFAULT_SLOTS;
+      const { parseSlots } = await import('@shardline/shard-router');
       return planOne(
         session,
         { kind: 'move-slots', keyspace, slots: parseSlots(slots, count), destination },

@@ -8,7 +8,6 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ShardlineError } from '@shardline/core';
-import { createJiti } from 'jiti';
 import type { DataLayerConfig } from 'shardline';
 import { cliErrors } from '../errors.js';
 
@@ -60,7 +59,8 @@ async function importFile(path: string): Promise<unknown> {
   }
 }
 
-function importWith(path: string, alias: Record<string, string>): Promise<unknown> {
+async function importWith(path: string, alias: Record<string, string>): Promise<unknown> {
+  const { createJiti } = await import('jiti');
   // Without a cache on disk: a command that only looks leaves nothing behind.
   const jiti = createJiti(path, { alias, fsCache: false, moduleCache: false });
   return jiti.import(path, { default: true });

@@ -8,7 +8,7 @@
  */
 
 import { type ConfigurationFault, configurationError, durationFault } from '@shardline/core';
-import { type DataLayerConfig, PROVIDERS } from 'shardline';
+import type { DataLayerConfig, Provider } from 'shardline';
 
 /** A setting, and everywhere that it can be set. */
 export interface Setting {
@@ -36,6 +36,17 @@ type Kind =
   | { readonly oneOf: readonly string[] };
 
 const LIMITS = 'administration.limits';
+
+/** The library's own list would load the library, for `--help` too; the type holds the two together. */
+const PROVIDERS = Object.keys({
+  'self-hosted': true,
+  rds: true,
+  aurora: true,
+  cloudsql: true,
+  azure: true,
+  neon: true,
+  supabase: true,
+} satisfies Record<Provider, true>);
 
 /** Every setting, in the order in which `config print` shows them. */
 export const SETTINGS = [

@@ -1,6 +1,13 @@
 /** What the torture runs share: where movers and servers are killed, and when a run counts. */
 
-import { checkCoverage, conclude, type Verdict } from '@shardline/testkit/check';
+import {
+  type CoverageRequirements,
+  type CoverageVerdict,
+  checkCoverage,
+  conclude,
+  type History,
+  type Verdict,
+} from '@shardline/testkit/check';
 import { expect } from 'vitest';
 import type { TortureOutcome } from './torture-run.js';
 
@@ -27,18 +34,24 @@ export const violationsOf = (verdicts: Readonly<Record<string, Verdict>>) =>
     violations.slice(0, 5).map(({ rule, message }) => `${promise}: ${rule}: ${message}`),
   );
 
+/** What a run has to have seen; of each state of a move, so many operations. */
+export type Least = { readonly leastByState: number } & Omit<CoverageRequirements, 'states'>;
+
+/** Whether a history shows it. */
+export function coverageOf(history: History, { leastByState, ...least }: Least): CoverageVerdict {
+  const states = Object.fromEntries(STATES.map((state) => [state, leastByState]));
+  return checkCoverage(history, { ...least, states });
+}
+
 /**
  * Red is told by its violations, void by what was not seen. A run in which a state of a move went by without an operation
  * is void: whatever is wrong there would not have been met.
  */
-export function expectGreen(
-  { history, verdicts, moverErrors }: TortureOutcome,
-  { leastByState, ...least }: { leastByState: number } & Parameters<typeof checkCoverage>[1],
-) {
+export function expectGreen({ history, verdicts, moverErrors }: TortureOutcome, least: Least) {
   const context = `seed ${seed}; movers gave up at: ${moverErrors.join(' | ') || 'nothing'}`;
   expect(violationsOf(verdicts), context).toEqual([]);
-  const states = Object.fromEntries(STATES.map((state) => [state, leastByState]));
-  const coverage = checkCoverage(history, { ...least, states });
-  expect(coverage.violations, `void, not green; ${context}`).toEqual([]);
+  const coverage = coverageOf(history, least);
+  const missing = coverage.violations.map(({ message }) => message);
+  expect(missing, `void, not green; ${context}`).toEqual([]);
   expect(conclude(Object.values(verdicts), coverage)).toBe('green');
 }

@@ -4,6 +4,7 @@ export default defineConfig({
   // Programs that scenarios start besides are named after their scenario.
   entry: {
     main: 'src/main.ts',
+    scenario: 'src/scenario-main.ts',
     profile: 'src/profile.ts',
     'cold-key': 'src/suites/cache/cold-key-main.ts',
     processes: 'src/suites/scaling/processes-main.ts',

@@ -1,5 +1,6 @@
 import { access, appendFile, constants, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { type BenchOptions, readOptions, USAGE } from './options.js';
+import { runInOwnProcess } from './own-process.js';
 import { renderCapacity } from './report/capacity.js';
 import { describeCommit, describeMachine, describeVersions } from './report/machine.js';
 import { writeResults } from './report/page.js';
@@ -10,6 +11,8 @@ import { type Measured, runScenarios } from './run.js';
 import type { Scenario } from './scenario.js';
 import { SUITES } from './scenario.js';
 import { scenarios } from './scenarios.js';
+
+const SCENARIO_PROGRAM = new URL('./scenario.js', import.meta.url);
 
 /**
  * `npm run bench`: exit code 0 when everything asked for was measured, whether or not it kept its target
@@ -58,12 +61,6 @@ async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promis
   const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort());
   process.once('SIGTERM', () => interrupted.abort());
-  const stray: { scenario: string; message: string }[] = [];
-  // It would end the process, and an hour's lines with it.
-  process.on('unhandledRejection', (error) => {
-    console.error('✗ a failure that no scenario has waited for:', error);
-    stray.push({ scenario: 'none', message: (error as Error)?.message ?? String(error) });
-  });
   const startedMs = Date.now();
   // Asked now: whoever goes on working commits while this runs.
   const about = {
@@ -78,11 +75,19 @@ async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promis
     seconds: (Date.now() - startedMs) / 1000,
     ...resultsByTarget(rows),
     curves,
-    failures: [...failures, ...stray],
+    failures,
   });
   const measured = await runScenarios(
     chosen,
-    { quick: asked.quick, signal: interrupted.signal },
+    {
+      signal: interrupted.signal,
+      execute: (scenario, listener) =>
+        runInOwnProcess(
+          scenario,
+          { program: SCENARIO_PROGRAM, quick: asked.quick, signal: interrupted.signal },
+          listener,
+        ),
+    },
     {
       onStart: ({ suite, name }, index, total) =>
         console.log(
@@ -95,7 +100,8 @@ async function measure(chosen: readonly Scenario[], asked: BenchOptions): Promis
           if (row.details !== undefined) console.log(`    ${renderDetails(row.details)}`);
         }
       },
-      onFailure: ({ suite, name }, error) => console.error(`✗ ${suite}/${name} failed:`, error),
+      onFailure: ({ suite, name }, { details }) =>
+        console.error(`✗ ${suite}/${name} failed: ${details}`),
       // A machine that dies in the last scenario takes only that one's lines with it.
       onMeasured: (soFar) => saveRows(resultsOf(soFar), asked),
     },

@@ -1,24 +1,27 @@
 import { expect, test } from 'vitest';
-import { runScenarios } from './run.js';
+import { ScenarioFailedError } from './own-process.js';
+import { type Execute, runScenarios } from './run.js';
 import type { Row, Scenario } from './scenario.js';
 
-test('a run tells what it has measured after each scenario, a failed one too', async () => {
+const scenario = (name: string): Scenario => ({
+  suite: 'route',
+  name,
+  situation: 'none',
+  run: async () => [],
+});
+
+test('a run tells what it has measured after each scenario, a failed one and a stray failure too', async () => {
   const row = { suite: 'route', name: 'one' } as Row;
-  const scenario = (name: string, run: Scenario['run']): Scenario => ({
-    suite: 'route',
-    name,
-    situation: 'none',
-    run,
-  });
+  const execute: Execute = async ({ name }, listener) => {
+    const failure = { message: `${name} is gone`, details: 'where' };
+    if (name === 'bad') throw new ScenarioFailedError(failure);
+    if (name === 'stray') listener.onStray(failure);
+    return [row];
+  };
   const seen: string[] = [];
   const { rows, failures } = await runScenarios(
-    [
-      scenario('good', async () => [row]),
-      scenario('bad', async () => {
-        throw new Error('gone');
-      }),
-    ],
-    { quick: true, signal: new AbortController().signal },
+    [scenario('good'), scenario('bad'), scenario('stray')],
+    { execute, signal: new AbortController().signal },
     {
       onStart: () => {},
       onNote: () => {},
@@ -29,6 +32,10 @@ test('a run tells what it has measured after each scenario, a failed one too', a
       },
     },
   );
-  expect(seen).toEqual(['1 rows, 0 failures', '1 rows, 1 failures']);
-  expect([rows, failures]).toEqual([[row], [{ scenario: 'route/bad', message: 'gone' }]]);
+  expect(seen).toEqual(['1 rows, 0 failures', '1 rows, 1 failures', '2 rows, 2 failures']);
+  expect(rows).toEqual([row, row]);
+  expect(failures).toEqual([
+    { scenario: 'route/bad', message: 'bad is gone' },
+    { scenario: 'route/stray', message: 'stray is gone' },
+  ]);
 });

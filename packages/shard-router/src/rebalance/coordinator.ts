@@ -33,6 +33,8 @@ export interface CoordinatorOptions {
 
 interface RunningMove {
   mover: Mover | undefined;
+  /** The end of somebody else's move is tidied without a lease: there is none to lose. */
+  readonly isLeased: boolean;
   promise: Promise<void>;
 }
 
@@ -116,7 +118,11 @@ export class Coordinator {
 
   /** Known as running from here on, before anything is waited for: two callers must not begin the same move. */
   #run(row: MoveRow, run: RunOptions): Promise<void> {
-    const running: RunningMove = { mover: undefined, promise: Promise.resolve() };
+    const running: RunningMove = {
+      mover: undefined,
+      isLeased: !isEndState(row.journal.state),
+      promise: Promise.resolve(),
+    };
     running.promise = this.#take(row, run, running).finally(async () => {
       this.#running.delete(row.id);
       if (this.#running.size === 0) this.#renewal?.cancel();
@@ -132,7 +138,7 @@ export class Coordinator {
   async #take(row: MoveRow, run: RunOptions, running: RunningMove): Promise<void> {
     const { store, moverOptions } = this.#options;
     try {
-      const taken = isEndState(row.journal.state) ? row : await store.takeOver(row.id);
+      const taken = running.isLeased ? await store.takeOver(row.id) : row;
       running.mover = new Mover(taken, { ...(await moverOptions(taken)), ...run });
     } catch (error) {
       // Somebody was faster: it is his now, and the next look waits for him.
@@ -154,7 +160,9 @@ export class Coordinator {
   }
 
   async #renew(): Promise<void> {
-    const ids = [...this.#running.keys()];
+    // What is being taken over just now has not been this holder's yet, so it cannot be lost either.
+    const isKept = ({ isLeased, mover }: RunningMove) => isLeased && mover !== undefined;
+    const ids = [...this.#running].flatMap(([id, move]) => (isKept(move) ? [id] : []));
     const kept = await this.#options.store.renew(ids).catch(() => ids);
     for (const id of ids) if (!kept.includes(id)) this.#running.get(id)?.mover?.supersede();
   }

@@ -104,6 +104,20 @@ describe.each(FORWARD.flatMap((state) => [`before ${state}`, `after ${state}`]))
   },
 );
 
+test('what a mover left at its end is tidied by another one, however long that takes', async () => {
+  const id = await dieAt('after done');
+  const failpoint = async (at: string) => {
+    // Whoever has a lease would have renewed it twice by then.
+    if (at === 'before tidy') await new Promise((resolve) => setTimeout(resolve, 400));
+  };
+  const options = { ...busy.world.rebalancerOptions(), lease: '500ms' } as const;
+  await using other = await openRebalancer(options, { failpoint });
+  await other.resume({ leaveOpen: true });
+  const untidied = 'SELECT id FROM shardline.move WHERE id = $1 AND tidied_at IS NULL';
+  expect((await busy.world.catalog.query(untidied, [id])).rows).toEqual([]);
+  await busy.judge();
+});
+
 describe.each(FORWARD.filter((state) => mayAbort(state)))('a move that died in %s', (state) => {
   test('is aborted by another one, and nothing of it is left', async () => {
     const id = await dieAt(`after ${state}`);

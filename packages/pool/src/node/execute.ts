@@ -1,4 +1,4 @@
-import { abortedError, type Clock, type ShardlineError } from '@shardline/core';
+import { abortedError, type Clock, onAbort, type ShardlineError } from '@shardline/core';
 import type pg from 'pg';
 import { codeOf, messageOf, poolError } from '../errors.js';
 import { cancelOnServer } from './cancel.js';
@@ -83,15 +83,15 @@ function executeWatched(
     const running = submit(connection, statement, options);
     const end = () => {
       timer?.cancel();
-      signal?.removeEventListener('abort', onAbort);
+      ignoreAbort?.();
     };
     const giveUp = (reason: ShardlineError) => {
       end();
       // From here on the promise follows what is made of it, whatever comes of the statement itself.
       resolve(afterGivingUp(connection, running, reason, options));
     };
-    const onAbort = () => giveUp(abortedError('The statement', signal?.reason));
-    signal?.addEventListener('abort', onAbort, { once: true });
+    const ignoreAbort =
+      signal && onAbort(signal, () => giveUp(abortedError('The statement', signal.reason)));
     const timer =
       timeoutMs > 0 ? clock.schedule(timeoutMs, () => giveUp(timeoutError(timeoutMs))) : undefined;
     running.then(

@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream';
 import { isShardlineError, systemClock } from '@shardline/core';
 import { type PostgresServer, startPostgres } from '@shardline/testkit';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { ReplicaPool } from '../index.js';
 
 /** What breaks pools in the field, each against a real server or a real socket. */
@@ -201,6 +201,32 @@ describe('aborts and timeouts', () => {
     controller.abort();
     expect(await running).toMatchObject({ code: 'ABORTED' });
     expect((await pool.query('SELECT pg_backend_pid() AS pid')).rows[0].pid).toBe(before);
+  });
+
+  test.each([
+    { pipeline: false, by: 'one statement per connection', atLeast: 20 },
+    { pipeline: true, by: 'pipelined', atLeast: 1 },
+  ])('one signal serves as many calls as its caller likes, $by', async ({ pipeline, atLeast }) => {
+    const warnings: string[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning.message);
+    process.on('warning', onWarning);
+    onTestFinished(() => void process.off('warning', onWarning));
+    await using pool = new ReplicaPool({ connectionString: server.url, max: 20, pipeline });
+    const { signal } = new AbortController();
+    await server.withClient(async (holder) => {
+      await holder.query('SELECT pg_advisory_lock(42)');
+      const text = 'SELECT pg_advisory_xact_lock_shared(42)';
+      const running = Array.from({ length: 20 }, () => pool.query({ text, signal }));
+      await until(async () => {
+        const { rows } = await server.query(
+          "SELECT FROM pg_stat_activity WHERE wait_event = 'advisory'",
+        );
+        return rows.length >= atLeast;
+      });
+      await holder.query('SELECT pg_advisory_unlock(42)');
+      await Promise.all(running);
+    });
+    expect(warnings).toEqual([]);
   });
 
   test('a write that is cut off in flight has an unknown outcome', async () => {

@@ -1,4 +1,4 @@
-import { abortedError, type Clock, type ScheduledCall } from '@shardline/core';
+import { abortedError, type Clock, onAbort, type ScheduledCall } from '@shardline/core';
 import { LRUCache } from 'lru-cache';
 import type { Connection } from './connection.js';
 import { explain, type Result, type Statement } from './execute.js';
@@ -234,19 +234,18 @@ interface CorkableStream {
 
 function listen(job: Job, signal: AbortSignal): void {
   const { resolve, reject } = job;
-  const onAbort = () => {
+  const ignoreAbort = onAbort(signal, () => {
     if (job.isSettled) return;
     // The answer will come in its place and be dropped: others stand behind it.
     job.isSettled = true;
     reject(abortedError('The statement', signal.reason));
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
+  });
   job.resolve = (result) => {
-    signal.removeEventListener('abort', onAbort);
+    ignoreAbort();
     resolve(result);
   };
   job.reject = (error) => {
-    signal.removeEventListener('abort', onAbort);
+    ignoreAbort();
     reject(error);
   };
 }

@@ -8,8 +8,9 @@
 
 import { quoteLiteral, withDeadline } from '@shardline/core';
 import Cursor from 'pg-cursor';
+import { releaseLate } from '../shard/release-late.js';
 import type { Column, RawRow, RowSource } from './merge.js';
-import { rawTypes, releaseLate, type ScatterClient, type ShardReadOptions } from './shard-read.js';
+import { rawTypes, type ScatterClient, type ShardReadOptions } from './shard-read.js';
 
 /** What a cursor needs to know. */
 export interface ShardCursorOptions extends ShardReadOptions {

@@ -10,8 +10,9 @@
  */
 
 import { quoteLiteral, withDeadline } from '@shardline/core';
+import { releaseLate } from '../shard/release-late.js';
 import type { Column, RawRow, RowComparator, RowSource } from './merge.js';
-import { rawTypes, releaseLate, type ScatterClient, type ShardReadOptions } from './shard-read.js';
+import { rawTypes, type ScatterClient, type ShardReadOptions } from './shard-read.js';
 
 /** What is known of a page beside what every read knows. */
 export interface ShardPageOptions extends ShardReadOptions {

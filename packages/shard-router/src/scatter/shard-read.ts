@@ -23,13 +23,3 @@ export interface ShardReadOptions {
 
 /** Rows as the server's texts, to be compared and merged before they are parsed. */
 export const rawTypes = { getTypeParser: () => (text: string) => text };
-
-/** A connection that comes after its deadline still has to go back. */
-export function releaseLate(connecting: Promise<ScatterClient>): void {
-  connecting.then(
-    (client) => client.release(true),
-    () => {
-      // It never came.
-    },
-  );
-}

@@ -13,8 +13,8 @@
 
 import { answerWithin, type Clock, type ScheduledCall } from '@shardline/core';
 import type pg from 'pg';
-import { releaseLate } from '../scatter/shard-read.js';
 import type { Topology } from '../topology/topology.js';
+import { releaseLate } from './release-late.js';
 import type { Shard } from './shard.js';
 
 /** What a warm-up needs of its router. */

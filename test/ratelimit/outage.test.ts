@@ -161,9 +161,10 @@ describe('a Redis that is swallowed by the network', () => {
     proxy.blackHole('both');
     try {
       const waiting = Array.from({ length: 50 }, () => limiter.check('u'));
-      const { result, tookMs } = await timed(limiter.check('u'));
-      expect(result.degraded).toBe('closed');
-      expect(tookMs).toBeLessThan(900);
+      let answered = 0;
+      for (const check of waiting) void check.then(() => answered++);
+      expect((await limiter.check('u')).degraded).toBe('closed');
+      expect(answered).toBe(0);
       await Promise.all(waiting);
     } finally {
       proxy.heal();

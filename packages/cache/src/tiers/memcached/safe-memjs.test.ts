@@ -58,7 +58,8 @@ describe('one Memcached node', () => {
     const beganMs = performance.now();
     const outcomes = await Promise.allSettled(Array.from({ length: 100 }, () => get(node, 'k')));
     expect(outcomes.every(({ status }) => status === 'rejected')).toBe(true);
-    expect(performance.now() - beganMs).toBeLessThan(2000);
+    // One after the other they would take 15 s.
+    expect(performance.now() - beganMs).toBeLessThan(10_000);
     proxy.heal();
     await expect
       .poll(() =>

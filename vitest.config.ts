@@ -38,6 +38,9 @@ export default defineConfig({
       isInContainers ? '**/native-guard.test.ts' : '**/container-backend.test.ts',
     ],
     pool: 'forks',
+    // The files of a worker share its modules: to import them anew for each took a quarter of the time. Who needs a module
+    // as it is when nobody has used it resets modules, and whoever changes the process (variables, spies) changes it back.
+    isolate: false,
     // Two cores are the smallest machine that this must pass on. A third of a file's time is waiting for servers, so
     // one file more than cores is under way; a server set-up is shared by a file's tests.
     maxWorkers: 3,

@@ -5,22 +5,25 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { isShardlineError } from '@shardline/core';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { embeddedPostgres } from './embedded-postgres.js';
-import { findBinaries } from './find-binaries.js';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 const run = promisify(execFile);
 
-/** A cache folder of each test's own, empty. */
+/** A cache folder of each test's own, empty, and modules that remember no other. */
 let cache: string;
-const before = { ...process.env };
+let embeddedPostgres: typeof import('./embedded-postgres.js').embeddedPostgres;
+let findBinaries: typeof import('./find-binaries.js').findBinaries;
 
 beforeEach(async () => {
   cache = await mkdtemp(join(tmpdir(), 'testkit-cache-'));
-  process.env['SHARDLINE_CACHE'] = cache;
+  vi.stubEnv('SHARDLINE_CACHE', cache);
+  vi.resetModules();
+  ({ embeddedPostgres } = await import('./embedded-postgres.js'));
+  ({ findBinaries } = await import('./find-binaries.js'));
 });
 afterEach(async () => {
-  process.env = { ...before };
+  vi.unstubAllEnvs();
+  vi.resetModules();
   await rm(cache, { recursive: true, force: true });
 });
 
@@ -63,12 +66,12 @@ describe('finding programs', () => {
   test('a folder that is named for a version is taken if its programs are of that version', async () => {
     const embedded = await embeddedPostgres();
     const major = Number.parseInt(embedded?.version ?? '', 10);
-    process.env[`SHARDLINE_POSTGRES_BIN_${major}`] = dirname(embedded?.binary('postgres') ?? '');
+    vi.stubEnv(`SHARDLINE_POSTGRES_BIN_${major}`, dirname(embedded?.binary('postgres') ?? ''));
     const found = await findBinaries('postgres', { version: major });
     expect(found.origin).toBe('path');
     expect(found.version).toBe(embedded?.version);
     // The same programs under a wrong number are no PostgreSQL 44.
-    process.env['SHARDLINE_POSTGRES_BIN_44'] = dirname(embedded?.binary('postgres') ?? '');
+    vi.stubEnv('SHARDLINE_POSTGRES_BIN_44', dirname(embedded?.binary('postgres') ?? ''));
     await expect(findBinaries('postgres', { version: 44 })).rejects.toThrow();
   });
 

@@ -136,8 +136,12 @@ export class Cluster {
     await Promise.all([...this.nodes.values()].map((node) => node.end(deadlineMs)));
   }
 
-  /** What a new session of this cluster asks for. */
-  sessionSources(): SessionSources {
+  /**
+   * What a new session of this cluster asks for.
+   *
+   * @param willRead whether replicas are to be asked closely until they have reached what the session has done.
+   */
+  sessionSources(willRead = true): SessionSources {
     const { settings } = this.#options.context;
     return {
       capture: (name) => this.capture.capture(name),
@@ -147,7 +151,7 @@ export class Cluster {
           : this.monitor.whenPrimaryKnown({ timeoutMs: settings.failoverTimeoutMs }),
       nextTransactionId: (name) => this.#nextTransactionId(name),
       newestSnapshotXmax: () => this.monitor.state.newestSnapshotXmax,
-      onFloor: (position) => this.monitor.catchUp.expect(position),
+      onFloor: willRead ? (position) => this.monitor.catchUp.expect(position) : undefined,
     };
   }
 
@@ -160,8 +164,8 @@ export class Cluster {
     return this.#clock.monotonicMs();
   }
 
-  newSession(floor?: SessionFloor): Session {
-    return new Session(this.sessionSources(), floor);
+  newSession(floor?: SessionFloor, willRead?: boolean): Session {
+    return new Session(this.sessionSources(willRead), floor);
   }
 
   /**

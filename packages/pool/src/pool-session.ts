@@ -17,8 +17,8 @@ export interface SessionPosition {
 
 /** How a session is begun. */
 export type SessionBeginning =
-  /** By a token, or anew without one. */
-  | { readonly by: 'token'; readonly token: string | undefined; readonly onBadToken: OnBadToken }
+  | { readonly by: 'nothing'; readonly willRead: boolean }
+  | { readonly by: 'token'; readonly token: string; readonly onBadToken: OnBadToken }
   /** At a position that the caller vouches for, having had it from a session. */
   | { readonly by: 'position'; readonly position: SessionPosition }
   /** At the primary, which holds everything; a position that is only claimed is bounded by what it says. */
@@ -110,10 +110,10 @@ export class PoolSession {
 
   #begin(beginning: SessionBeginning): Session {
     switch (beginning.by) {
-      case 'token': {
-        const { token, onBadToken } = beginning;
-        return token === undefined ? this.#cluster.newSession() : this.#resume(token, onBadToken);
-      }
+      case 'nothing':
+        return this.#cluster.newSession(NO_FLOOR, beginning.willRead);
+      case 'token':
+        return this.#resume(beginning.token, beginning.onBadToken);
       case 'position':
         return this.#isForeign(beginning.position)
           ? this.#claiming(NO_FLOOR)

@@ -295,6 +295,25 @@ describe('sessions', () => {
     await expect.poll(() => pool.reachedPosition?.position?.lsn).toBeGreaterThan(before);
   });
 
+  test('replicas are asked whether they have caught up only for a session that will read', async () => {
+    // After the start neither pool asks anybody but for a session.
+    const options: ReplicaPoolOptions = { monitor: { interval: '10m' } };
+    const [one, other] = [await makePool(options), await makePool(options)];
+    const write = async (pool: ReplicaPool, id: number, willRead: boolean) => {
+      const session = pool.session(undefined, { willRead });
+      await session.run(() => pool.query('INSERT INTO bet VALUES ($1, 1)', [id]));
+      return (await session.position()).position?.lsn ?? 0n;
+    };
+    const hasReached = (pool: ReplicaPool, lsn: bigint) =>
+      (pool.reachedPosition?.position?.lsn ?? 0n) >= lsn;
+    const unread = await write(one, 6000, false);
+    const read = await write(other, 6001, true);
+    await until(() => hasReached(other, read));
+    expect(hasReached(one, unread)).toBe(false);
+    const lastly = await write(one, 6002, true);
+    await until(() => hasReached(one, lastly));
+  });
+
   test('a transaction raises the floor at its commit', async () => {
     const pool = await makePool();
     await pool.session().run(async () => {

@@ -239,13 +239,20 @@ export class ReplicaPool extends BasePool {
    *
    * @param options.onBadToken what to do about a token that is malformed, forged or of another
    * cluster: refuse it, or begin anew at the primary, which holds everything. @default 'throw'
+   * @param options.willRead of a new session: whether it will read what it has written. Replicas that are behind are
+   * then asked every few milliseconds until they have it, so that the read need not ask. One that is begun to learn
+   * where a single write has ended spares them that; a read in it is as right, and asks by itself. @default true
    * @throws ShardlineError `POOL_TOKEN_MALFORMED`, `POOL_TOKEN_FORGED` or `POOL_TOKEN_FOREIGN`.
    */
   session(
     token?: string,
-    options: { readonly onBadToken?: 'throw' | 'begin-at-primary' } = {},
+    options: {
+      readonly onBadToken?: 'throw' | 'begin-at-primary';
+      readonly willRead?: boolean;
+    } = {},
   ): PoolSession {
-    const { onBadToken = 'throw' } = options;
+    const { onBadToken = 'throw', willRead = true } = options;
+    if (token === undefined) return this.#session({ by: 'nothing', willRead });
     return this.#session({ by: 'token', token, onBadToken });
   }
 
@@ -291,7 +298,8 @@ export class ReplicaPool extends BasePool {
 
   #session(beginning: SessionBeginning): PoolSession {
     // A claim is put to the primary at once, which somebody has to have looked for.
-    if (beginning.by !== 'token' && this.#ending === undefined) this.#begin();
+    const isAtPosition = beginning.by === 'position' || beginning.by === 'claim';
+    if (isAtPosition && this.#ending === undefined) this.#begin();
     return new PoolSession(this, this.#cluster, this.#settings, beginning);
   }
 

@@ -47,8 +47,9 @@ export class LayerContext {
   /** The transaction that a call belongs to. */
   readonly transaction = (): OpenTransaction | undefined => currentTransaction(this.#owner);
 
-  /** The session that a call belongs to, or one of its own: a write has to know where it ended. */
-  readonly sessionOrNew = (): OpenSession => this.session() ?? new OpenSession(this.parts.sessions);
+  /** The session that a call belongs to, or one of its own. */
+  readonly sessionOrNew = (): OpenSession =>
+    this.session() ?? OpenSession.ofOneWrite(this.parts.sessions);
 
   /** The topology in force. */
   readonly epoch = (): number => this.parts.router.topology.epoch;

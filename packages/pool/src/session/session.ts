@@ -26,7 +26,7 @@ export interface SessionSources {
   /** Newest end of a snapshot that any server has shown so far. */
   readonly newestSnapshotXmax: () => bigint | undefined;
   /** Told of each position that the session will want to read at. */
-  readonly onFloor?: (position: WalPosition) => void;
+  readonly onFloor?: ((position: WalPosition) => void) | undefined;
 }
 
 /** A session: a floor and what is still being found out. */

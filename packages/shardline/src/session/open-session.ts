@@ -67,11 +67,19 @@ export class OpenSession implements LayerSession {
   /** What the token says of shards is put to their primaries: it is of another topology. */
   #mustClaim = false;
   #provenSinceMs: number | undefined;
+  #willRead = true;
 
   constructor(context: SessionContext, contents?: TokenContents) {
     this.#context = context;
     this.#epoch = context.epoch();
     if (contents !== undefined) this.#takeIn(contents);
+  }
+
+  /** A session that nobody goes on with: a write outside of any has to know where it ended, all the same. */
+  static ofOneWrite(context: SessionContext): OpenSession {
+    const session = new OpenSession(context);
+    session.#willRead = false;
+    return session;
   }
 
   /** A session of which nothing is known but that it has been elsewhere. */
@@ -187,7 +195,8 @@ export class OpenSession implements LayerSession {
     const claimed = this.#claimed.get(hashOf(shard));
     this.#claimed.delete(hashOf(shard));
     if (claimed === undefined) {
-      return this.#othersAtPrimary ? pool.sessionAt(undefined) : pool.session();
+      if (this.#othersAtPrimary) return pool.sessionAt(undefined);
+      return pool.session(undefined, { willRead: this.#willRead });
     }
     const { floor, isTrusted } = claimed;
     return pool.sessionAt(floor, { isTrusted: isTrusted && !this.#mustClaim });

@@ -1,45 +1,56 @@
 import { describe, expect, test } from 'vitest';
+import { bundle, type PlantedBug } from '../bundle.js';
 import { randomOf } from '../random.js';
 import { expectGreen, isLong, STATES, seed, violationsOf } from './torture-checks.js';
 import { type Round, torture } from './torture-run.js';
 
+/** What is planted, the faults that bring it to light, and the rules by which the judges tell. */
+const PLANTED: [string, PlantedBug | undefined, Round['faults'], RegExp][] = [
+  [
+    'a fence that waits for nobody',
+    {
+      file: 'rebalance/steps/fence.ts',
+      replace: '    lockStatement(keyspace),\n',
+      by: '',
+    },
+    {
+      catching_up: Array.from({ length: 4 }, () => ({
+        kind: 'long-transaction' as const,
+        shard: 'a',
+        holdMs: 30_000,
+      })),
+    },
+    /write-lost|row-outdated|write-half-present|stale/,
+  ],
+  [
+    'a switch that does not wait for the barrier',
+    {
+      file: 'rebalance/next-step.ts',
+      replace: "barrierSeen === journal.generation ? undefined : waitFor('barrier')",
+      by: 'barrierSeen >= 0 ? undefined : waitFor("barrier")',
+    },
+    // The router that stands still keeps the fence waiting, while the foreign client goes on writing.
+    { catching_up: [{ kind: 'freeze-router' }, { kind: 'stall-apply', shard: 'b' }] },
+    /write-lost|row-outdated|row-lost/,
+  ],
+  [
+    'a shard that forgets what it does not own',
+    undefined,
+    { catching_up: [{ kind: 'disable-guard', shard: 'a' }] },
+    /write-misplaced|write-lost|row-misplaced|row-duplicated/,
+  ],
+];
+
+// The long run is made seldom: a plant whose place has been rewritten is to be noticed when that is done.
+test.each(PLANTED.filter(([, bug]) => bug !== undefined))(
+  '%s has a place to be planted',
+  async (_, bug) => {
+    await bundle(new URL('torture-mover-main.ts', import.meta.url), bug);
+  },
+);
+
 describe.runIf(isLong)('bugs that are planted are found by the judges', () => {
-  const planted: [string, Parameters<typeof torture>[0]['bug'], Round['faults'], RegExp][] = [
-    [
-      'a fence that waits for nobody',
-      {
-        file: 'rebalance/steps/fence.ts',
-        replace: 'return statement === undefined ? [limit] : [limit, statement];',
-        by: 'return statement === undefined ? [limit] : [limit];',
-      },
-      {
-        catching_up: Array.from({ length: 4 }, () => ({
-          kind: 'long-transaction' as const,
-          shard: 'a',
-          holdMs: 30_000,
-        })),
-      },
-      /write-lost|row-outdated|write-half-present|stale/,
-    ],
-    [
-      'a switch that does not wait for the barrier',
-      {
-        file: 'rebalance/next-step.ts',
-        replace: "barrierSeen === journal.generation ? undefined : waitFor('barrier')",
-        by: 'barrierSeen >= 0 ? undefined : waitFor("barrier")',
-      },
-      // The router that stands still keeps the fence waiting, while the foreign client goes on writing.
-      { catching_up: [{ kind: 'freeze-router' }, { kind: 'stall-apply', shard: 'b' }] },
-      /write-lost|row-outdated|row-lost/,
-    ],
-    [
-      'a shard that forgets what it does not own',
-      undefined,
-      { catching_up: [{ kind: 'disable-guard', shard: 'a' }] },
-      /write-misplaced|write-lost|row-misplaced|row-duplicated/,
-    ],
-  ];
-  test.each(planted)('%s', { timeout: 300_000 }, async (_, bug, faults, rules) => {
+  test.each(PLANTED)('%s', { timeout: 300_000 }, async (_, bug, faults, rules) => {
     const round: Round = { changes: [{ kind: 'add', shard: 'b' }], killMoverAt: [], faults };
     const { verdicts } = await torture({
       seed,

@@ -51,6 +51,22 @@ describe('compare', () => {
     expect(comparison.ratioOf('one', 'one')).toEqual({ ratio: 1, ratioSpread: 0 });
   });
 
+  test('one pause while turns are being sized does not make turns of single calls', async () => {
+    let turns = 0;
+    let operationsOfLast = 0;
+    const paused = {
+      name: 'paused',
+      run: async (operations: number) => {
+        turns += 1;
+        operationsOfLast = operations;
+        if (turns === 1) await new Promise((resolve) => setTimeout(resolve, 20));
+        return operations;
+      },
+    };
+    await compare([paused], { rounds: 1, turnMs: 10, signal });
+    expect(operationsOfLast).toBeGreaterThan(1000);
+  });
+
   test('a concurrent contender does exactly the operations it says, with that many callers', async () => {
     let calls = 0;
     let inFlight = 0;

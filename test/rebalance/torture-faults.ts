@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { PlacementChange } from '@shardline/shard-router/rebalance';
 import type { HistoryRecorder, RecordedCaller } from '@shardline/testkit/check';
 import pg from 'pg';
-import { POPULATION } from './torture-plan.js';
+import { INSERT, POPULATION, UPDATE } from './torture-plan.js';
 import type { TortureProcess } from './torture-process.js';
 import type { TortureWorld } from './torture-world.js';
 
@@ -14,8 +14,14 @@ import type { TortureWorld } from './torture-world.js';
 export type Fault =
   /** A router stands still over the switch and goes on after it. */
   | { readonly kind: 'freeze-router' }
-  /** A transaction on a shard that has written, and commits after the switch, or so long after the fence was wanted. */
-  | { readonly kind: 'long-transaction'; readonly shard: string; readonly holdMs?: number }
+  /** A transaction on a shard that has written, and commits when the move is over, or so long after the fence was wanted. */
+  | {
+      readonly kind: 'long-transaction';
+      readonly shard: string;
+      readonly holdMs?: number;
+      /** Writes a row that nobody else does, where services that wait for its lock would keep the switch waiting, too. */
+      readonly isAlone?: boolean;
+    }
   | { readonly kind: 'prepared-transaction'; readonly shard: string }
   | { readonly kind: 'ddl'; readonly shards: readonly string[] }
   /** SIGKILL and a new start; `catalog` or a shard. */
@@ -40,6 +46,12 @@ export interface FaultStage {
   startMover(name: string, change: PlacementChange): TortureProcess;
 }
 
+type LongTransaction = Omit<Extract<Fault, { kind: 'long-transaction' }>, 'kind'> & {
+  readonly isPrepared?: boolean;
+};
+
+/** Of rows that only long transactions write. */
+const FIRST_KEY = 8_000_000;
 const DEFAULT_HOLD_MS = 1000;
 /** Longest time that rows are kept from arriving; a sound mover gives the switch up before that. */
 const STALL_MS = 20_000;
@@ -49,6 +61,7 @@ export class TortureFaults {
   readonly #stage: FaultStage;
   #columns = 0;
   #rivals = 0;
+  #nextKey = FIRST_KEY;
 
   constructor(stage: FaultStage) {
     this.#stage = stage;
@@ -73,9 +86,9 @@ export class TortureFaults {
       case 'freeze-router':
         return this.#freezeRouter();
       case 'long-transaction':
-        return this.#longTransaction(fault.shard, false, fault.holdMs);
+        return this.#longTransaction(fault);
       case 'prepared-transaction':
-        return this.#longTransaction(fault.shard, true);
+        return this.#longTransaction({ ...fault, isPrepared: true });
       case 'ddl':
         return this.#addColumn(fault.shards);
       case 'kill-server':
@@ -99,16 +112,20 @@ export class TortureFaults {
     this.#director.event('thawed');
   }
 
-  /** Begins now, has written, and ends a while after the fence was wanted, or after the switch if nothing held it up. */
-  async #longTransaction(
-    shard: string,
-    isPrepared: boolean,
+  /**
+   * Begins now, has written, and ends a while after the fence was wanted. If that has not waited for it, not before the move
+   * is over: as long as the stream of the copy is there, it would bring even what was committed after the switch.
+   */
+  async #longTransaction({
+    shard,
     holdMs = DEFAULT_HOLD_MS,
-  ): Promise<void> {
+    isAlone = false,
+    isPrepared = false,
+  }: LongTransaction): Promise<void> {
     const caller = this.#director.caller();
     const client = new pg.Client({ connectionString: this.#world.server(shard).url });
     client.on('error', () => {});
-    const pending = await this.#beginLong(client, caller);
+    const pending = await this.#beginLong(client, caller, isAlone);
     if (pending === undefined) {
       await client.end().catch(() => {});
       return;
@@ -118,7 +135,7 @@ export class TortureFaults {
       const id = `torture-${operation.op}`;
       if (isPrepared) await client.query(`PREPARE TRANSACTION '${id}'`);
       await this.#stage.until(['fencing', 'over'], 60_000);
-      await this.#stage.until(['reversing', 'over'], holdMs);
+      await this.#stage.until(['over'], holdMs);
       await client.query(isPrepared ? `COMMIT PREPARED '${id}'` : 'COMMIT');
       operation.ok({ version });
     } catch (error) {
@@ -128,23 +145,23 @@ export class TortureFaults {
   }
 
   /** @returns undefined if another fault has the server down. */
-  async #beginLong(client: pg.Client, caller: RecordedCaller) {
+  async #beginLong(client: pg.Client, caller: RecordedCaller, isAlone: boolean) {
     try {
       await client.connect();
     } catch {
       return undefined;
     }
     for (let tries = 0; tries < POPULATION; tries += 1) {
-      const key = Math.floor(this.#random() * POPULATION);
+      const key = isAlone ? this.#nextKey++ : Math.floor(this.#random() * POPULATION);
+      const kind = isAlone ? ('insert' as const) : ('update' as const);
       const value = this.#director.uniqueValue();
-      const operation = caller.begin({ kind: 'update', key: String(key), value });
+      const operation = caller.begin({ kind, key: String(key), value });
       try {
         await client.query('BEGIN');
         const { rows } = await client.query(
-          'UPDATE register SET version = version + 1, value = $2 WHERE key = $1 RETURNING version',
-          [key, value],
+          isAlone ? INSERT : UPDATE,
+          isAlone ? [key, value, operation.op] : [key, value, operation.op, false],
         );
-        await client.query('INSERT INTO ledger (op, key) VALUES ($1, $2)', [operation.op, key]);
         if (rows[0] !== undefined) return { operation, version: Number(rows[0].version) };
         await client.query('ROLLBACK');
         operation.fail({ error: 'NOT_HERE' });

@@ -14,10 +14,11 @@ const PLANTED: [string, PlantedBug | undefined, Round['faults'], RegExp][] = [
       by: '',
     },
     {
-      catching_up: Array.from({ length: 4 }, () => ({
+      catching_up: Array.from({ length: 8 }, () => ({
         kind: 'long-transaction' as const,
         shard: 'a',
-        holdMs: 30_000,
+        holdMs: 5000,
+        isAlone: true,
       })),
     },
     /write-lost|row-outdated|write-half-present|stale/,

@@ -51,8 +51,10 @@ afterAll(async () => {
 async function collect(): Promise<Map<string, { value: unknown; attributes: object }[]>> {
   await reader.forceFlush();
   const found = new Map<string, { value: unknown; attributes: object }[]>();
-  for (const { descriptor, dataPoints } of exported.getMetrics().at(-1)?.scopeMetrics[0]?.metrics ??
-    []) {
+  // What else is measured in this process has a scope of its own.
+  const scopes = exported.getMetrics().at(-1)?.scopeMetrics ?? [];
+  const ours = scopes.find(({ scope }) => scope.name === '@shardline/pool');
+  for (const { descriptor, dataPoints } of ours?.metrics ?? []) {
     found.set(
       descriptor.name,
       dataPoints.map(({ value, attributes }) => ({ value, attributes })),

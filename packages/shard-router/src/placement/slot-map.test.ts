@@ -68,7 +68,7 @@ describe('proposeSlots', () => {
     );
   });
 
-  test('through any history of changes it stays balanced, moves the least and spares the untouched', () => {
+  test('through any history of changes it stays balanced, moves the least and, between untouched shards, single slots at most', () => {
     fc.assert(
       fc.property(setup, fc.array(change, { minLength: 1, maxLength: 8 }), (start, changes) => {
         let nodes: readonly WeightedNode[] = start.nodes;
@@ -81,8 +81,11 @@ describe('proposeSlots', () => {
           expect(movedSlots(moves)).toBe(leastMoves(owners, changed.nodes));
           const givers = new Set(moves.map(({ source }) => source));
           for (const { destination } of moves) expect(givers.has(destination)).toBe(false);
-          for (const { source, destination } of moves) {
-            expect([source, destination]).toContain(changed.touched);
+          // Where many shares pass a whole number at once, balance itself wants a slot from one untouched shard for another.
+          for (const { source, destination, slots } of moves) {
+            const isBetweenUntouched =
+              source !== changed.touched && destination !== changed.touched;
+            if (isBetweenUntouched) expect(slots).toHaveLength(1);
           }
           nodes = changed.nodes;
           owners = proposed;

@@ -83,7 +83,7 @@ async function calibrate(contender: Contender, turnMs: number, clock: Clock): Pr
   for (let step = 0; step < CALIBRATION_STEPS; step += 1) {
     let tookMs = await time(operations);
     // A pause of the machine or the collector looks like a call that fills a turn, and turns of single calls would come
-    // of it, which are mostly clock. It does not come twice.
+    // of it, which are mostly clock. It hardly ever comes twice.
     if (tookMs >= turnMs / 2) tookMs = Math.min(tookMs, await time(operations));
     if (tookMs >= turnMs / 2) return Math.max(1, Math.round((operations * turnMs) / tookMs));
     operations *= tookMs > 0 ? Math.min(10, Math.max(2, Math.round(turnMs / tookMs))) : 10;

@@ -43,8 +43,9 @@ export const explanations: Partial<Record<TargetId, string>> = {
     'waits: for routers to acknowledge the hold, for writers whose locks the fence has to wait for, and for the barrier to come ' +
     'through the stream. The rest is eight commits, of the journal and of the records of both shards, one after the other, as ' +
     'the protocol wants them; nothing is made or dropped any more while callers wait. With idle cores the whole is 45 ms; on a machine that ' +
-    'is full each step waits 7 to 20 ms for its turn. To write both records of a step at once should save ' +
-    'two commits; that has not been tried.',
+    'is full each step waits 7 to 20 ms for its turn. The records cannot be written ' +
+    'both at once: with two moves, a destination that opens before its source has relinquished was found unsafe by the model ' +
+    '(docs/decisions, the cut-over protocol).',
   'layer/entity-get':
     'Profiled apart, a read that memory answers takes 5 us of CPU where the peer takes 40; with one write in ten the writes are ' +
     'nearly all. Traced trip by trip, one write at a time takes 2.6 ms and the peer 0.5 (UPDATE, deletion, message): the look at Redis, ' +

@@ -17,6 +17,7 @@ export interface SessionPosition {
 
 /** How a session is begun. */
 export type SessionBeginning =
+  /** Anew. */
   | { readonly by: 'nothing'; readonly willRead: boolean }
   | { readonly by: 'token'; readonly token: string; readonly onBadToken: OnBadToken }
   /** At a position that the caller vouches for, having had it from a session. */

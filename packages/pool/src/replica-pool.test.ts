@@ -1,55 +1,12 @@
 import { isShardlineError } from '@shardline/core';
-import { type PostgresServer, startPostgres } from '@shardline/testkit';
+import { startPostgres } from '@shardline/testkit';
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ReplicaPool, runInPoolSessions } from './index.js';
+import { describe, expect, test } from 'vitest';
+import { ReplicaPool } from './index.js';
 import type { ReplicaPoolOptions } from './options.js';
+import { TestReplicas, until } from './testing-replicas.js';
 
-/** A primary, a prompt replica and one that shows every commit 200 ms late. */
-let primary: PostgresServer;
-let prompt: PostgresServer;
-let late: PostgresServer;
-const pools: ReplicaPool[] = [];
-
-beforeAll(async () => {
-  primary = await startPostgres({ name: 'routing' });
-  prompt = await primary.addReplica();
-  late = await primary.addReplica({ applyDelay: '200ms' });
-  await primary.query('CREATE TABLE bet (id bigint PRIMARY KEY, stake int)');
-  await primary.query(`CREATE FUNCTION touch(n int) RETURNS int LANGUAGE sql VOLATILE
-    AS 'INSERT INTO bet VALUES (n, n) RETURNING stake'`);
-  await primary.waitForReplica(prompt);
-  await primary.waitForReplica(late);
-});
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadline: '1s' })));
-});
-afterAll(async () => {
-  for (const server of [late, prompt, primary]) await server?.stop();
-});
-
-async function makePool(options: ReplicaPoolOptions = {}): Promise<ReplicaPool> {
-  const pool = new ReplicaPool({
-    primary: { connectionString: primary.url, name: 'primary' },
-    replicas: [
-      { connectionString: prompt.url, name: 'prompt' },
-      { connectionString: late.url, name: 'late' },
-    ],
-    ...options,
-  });
-  pools.push(pool);
-  await pool.ready();
-  await until(() => pool.health().nodes.every(({ role }) => role !== 'unknown'));
-  return pool;
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('The condition was not met in time.');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+const servers = new TestReplicas('routing');
 
 const WHERE = "SELECT pg_is_in_recovery() AS standby, current_setting('port') AS port";
 
@@ -60,31 +17,31 @@ async function portOf(client: Pick<pg.Pool, 'query'>, text = WHERE): Promise<str
 
 describe('routing', () => {
   test('reads go to replicas, writes to the primary', async () => {
-    const pool = await makePool();
+    const pool = await servers.openPool();
     const { rows } = await pool.query('SELECT pg_is_in_recovery() AS standby');
     expect(rows).toEqual([{ standby: true }]);
     await pool.query('INSERT INTO bet VALUES (1, 10)');
-    expect((await primary.query('SELECT stake FROM bet WHERE id = 1')).rows).toEqual([
+    expect((await servers.primary.query('SELECT stake FROM bet WHERE id = 1')).rows).toEqual([
       { stake: 10 },
     ]);
   });
 
   test('reads are spread over the replicas', async () => {
-    const pool = await makePool({ balancing: 'round-robin' });
+    const pool = await servers.openPool({ balancing: 'round-robin' });
     const ports = new Set<string>();
     for (let n = 0; n < 10; n += 1) {
       ports.add(await portOf(pool, "SELECT current_setting('port') AS port, pg_is_in_recovery()"));
     }
-    expect(ports).toEqual(new Set([String(prompt.port), String(late.port)]));
+    expect(ports).toEqual(new Set([String(servers.prompt.port), String(servers.late.port)]));
   });
 
   test('reads go to the primary where that is the declared default', async () => {
-    const pool = await makePool({ reads: 'primary' });
+    const pool = await servers.openPool({ reads: 'primary' });
     expect((await pool.query(WHERE)).rows[0].standby).toBe(false);
   });
 
   test('hints, targets and views of the pool override', async () => {
-    const pool = await makePool();
+    const pool = await servers.openPool();
     const standby = async (result: Promise<pg.QueryResult>) => (await result).rows[0].standby;
     expect(await standby(pool.query(`/* primary */ ${WHERE}`))).toBe(false);
     expect(await standby(pool.query({ text: WHERE, target: 'primary' }))).toBe(false);
@@ -94,14 +51,14 @@ describe('routing', () => {
       await portOf({
         query: (text: string) => pool.query({ text, target: { node: 'late' } }),
       } as never),
-    ).toBe(String(late.port));
+    ).toBe(String(servers.late.port));
     await expect(pool.query({ text: WHERE, target: { node: 'nobody' } })).rejects.toMatchObject({
       code: 'POOL_NO_REPLICA',
     });
   });
 
   test('says where a statement would go, and why, and sends nothing', async () => {
-    const pool = await makePool();
+    const pool = await servers.openPool();
     const read = await pool.explain('SELECT stake FROM bet WHERE id = $1');
     expect(read).toMatchObject({ statement: 'read', role: 'replica', reason: 'SELECT' });
     expect([...read.nodes].sort()).toEqual(['late', 'prompt']);
@@ -122,18 +79,18 @@ describe('routing', () => {
   });
 
   test('a volatile function of the database runs on the primary', async () => {
-    const pool = await makePool();
+    const pool = await servers.openPool();
     expect((await pool.query('SELECT touch(77) AS stake')).rows).toEqual([{ stake: 77 }]);
   });
 
   test('a misrouted write heals: it runs on the primary, and the text is remembered', async () => {
     // Declared stable, and not: only a standby that refuses it can tell.
-    await primary.query('CREATE SEQUENCE hidden');
-    await primary.query(`CREATE FUNCTION sly(n int) RETURNS int LANGUAGE plpgsql STABLE
+    await servers.primary.query('CREATE SEQUENCE hidden');
+    await servers.primary.query(`CREATE FUNCTION sly(n int) RETURNS int LANGUAGE plpgsql STABLE
       AS $$ BEGIN PERFORM nextval('hidden'); RETURN n; END $$`);
-    await primary.waitForReplica(prompt);
-    await primary.waitForReplica(late);
-    const pool = await makePool();
+    await servers.primary.waitForReplica(servers.prompt);
+    await servers.primary.waitForReplica(servers.late);
+    const pool = await servers.openPool();
     const lines: string[] = [];
     pool.options.log = (line: string) => lines.push(line);
     expect((await pool.query('SELECT sly(5) AS n')).rows).toEqual([{ n: 5 }]);
@@ -145,7 +102,7 @@ describe('routing', () => {
 
 describe('a client from connect()', () => {
   test('binds by its first statement: a read to a replica', async () => {
-    const pool = await makePool();
+    const pool = await servers.openPool();
     const client = await pool.connect();
     expect((await client.query(WHERE)).rows[0].standby).toBe(true);
     client.release();
@@ -153,7 +110,7 @@ describe('a client from connect()', () => {
   });
 
   test('moves to the primary when a write comes, and stays there', async () => {
-    const pool = await makePool();
+    const pool = await servers.openPool();
     const client = await pool.connect();
     expect((await client.query(WHERE)).rows[0].standby).toBe(true);
     await client.query('INSERT INTO bet VALUES (100, 1)');
@@ -162,7 +119,7 @@ describe('a client from connect()', () => {
   });
 
   test('a transaction runs on the primary, read-only ones on a replica', async () => {
-    const pool = await makePool();
+    const pool = await servers.openPool();
     const writing = await pool.connect();
     await writing.query('BEGIN');
     expect((await writing.query(WHERE)).rows[0].standby).toBe(false);
@@ -181,7 +138,7 @@ describe('a client from connect()', () => {
   });
 
   test('an empty transaction is answered without a server', async () => {
-    const pool = await makePool();
+    const pool = await servers.openPool();
     const client = await pool.connect();
     expect((await client.query('BEGIN')).command).toBe('BEGIN');
     expect(client.getTransactionStatus()).toBe('T');
@@ -191,7 +148,7 @@ describe('a client from connect()', () => {
   });
 
   test('keeps a session setting on the connection that has it', async () => {
-    const pool = await makePool();
+    const pool = await servers.openPool();
     const client = await pool.connect();
     await client.query(WHERE);
     await client.query("SET application_name = 'mine'");
@@ -201,7 +158,7 @@ describe('a client from connect()', () => {
   });
 
   test('answers by callback, forwards notifications, refuses use after release', async () => {
-    const pool = await makePool();
+    const pool = await servers.openPool();
     const client = await pool.connect();
     const heard = new Promise<pg.Notification>((resolve) => client.on('notification', resolve));
     await client.query('LISTEN bets');
@@ -218,124 +175,6 @@ describe('a client from connect()', () => {
       code: 'POOL_USED_AFTER_RELEASE',
     });
     expect(() => client.release()).toThrow('already been released');
-  });
-});
-
-describe('sessions', () => {
-  test('read their own writes, and go back to replicas once these have caught up', async () => {
-    const pool = await makePool();
-    let fromReplica = 0;
-    for (let id = 1000; id < 1030; id += 1) {
-      const session = pool.session();
-      await session.run(async () => {
-        await pool.query('INSERT INTO bet VALUES ($1, $2)', [id, id]);
-        if (id % 2 === 0) await session.token(); // Its position is known from here on.
-        const { rows } = await pool.query(
-          'SELECT stake, pg_is_in_recovery() AS standby FROM bet WHERE id = $1',
-          [id],
-        );
-        expect(rows.map(({ stake }) => stake)).toEqual([id]);
-        if (rows[0].standby) fromReplica += 1;
-      });
-    }
-    expect(fromReplica).toBeGreaterThan(0);
-  });
-
-  test('a token carries a session to another pool, also when the only replica is late', async () => {
-    const writer = await makePool();
-    const reader = await makePool({ replicas: [{ connectionString: late.url, name: 'late' }] });
-    for (let id = 2000; id < 2010; id += 1) {
-      const session = writer.session();
-      await session.run(() => writer.query('INSERT INTO bet VALUES ($1, 1)', [id]));
-      const token = await session.token();
-      expect(token).toMatch(/^[A-Za-z0-9_-]+$/);
-      const { rows } = await reader.runInSession(token, () =>
-        reader.query('SELECT id FROM bet WHERE id = $1', [id]),
-      );
-      expect(rows).toHaveLength(1);
-    }
-  });
-
-  test('a position carries a session as a token does, also for work over several pools', async () => {
-    const writer = await makePool();
-    const reader = await makePool({ replicas: [{ connectionString: late.url, name: 'late' }] });
-    const stranger = await makePool();
-    for (let id = 4000; id < 4010; id += 1) {
-      const session = writer.session();
-      await session.run(() => writer.query('INSERT INTO bet VALUES ($1, 1)', [id]));
-      const position = await session.position();
-      expect(position.position?.lsn).toBeGreaterThan(0n);
-      const select = () => reader.query('SELECT id FROM bet WHERE id = $1', [id]);
-      for (const taken of [
-        reader.sessionAt(position),
-        reader.sessionAt(position, { isTrusted: false }),
-        // At the primary, whatever it has been before.
-        reader.sessionAt(undefined),
-        reader.sessionAt({ ...position, systemIdentifier: '1' }),
-      ]) {
-        const inSession = (pool: object) => (pool === reader ? taken : undefined);
-        const rows = await runInPoolSessions(inSession, async () => {
-          await stranger.query('SELECT 1');
-          return (await select()).rows;
-        });
-        expect(rows).toHaveLength(1);
-      }
-      const merged = reader.session();
-      merged.merge(position);
-      expect((await merged.run(select)).rows).toHaveLength(1);
-    }
-  });
-
-  test('what every server in use has reached is known without asking, and only grows', async () => {
-    const pool = await makePool();
-    await pool.ready();
-    await expect.poll(() => pool.reachedPosition?.position?.lsn).toBeGreaterThan(0n);
-    const before = pool.reachedPosition?.position?.lsn ?? 0n;
-    await pool.query('INSERT INTO bet VALUES (5000, 1)');
-    await expect.poll(() => pool.reachedPosition?.position?.lsn).toBeGreaterThan(before);
-  });
-
-  test('replicas are asked whether they have caught up only for a session that will read', async () => {
-    // After the start neither pool asks anybody but for a session.
-    const options: ReplicaPoolOptions = { monitor: { interval: '10m' } };
-    const [one, other] = [await makePool(options), await makePool(options)];
-    const write = async (pool: ReplicaPool, id: number, willRead: boolean) => {
-      const session = pool.session(undefined, { willRead });
-      await session.run(() => pool.query('INSERT INTO bet VALUES ($1, 1)', [id]));
-      return (await session.position()).position?.lsn ?? 0n;
-    };
-    const hasReached = (pool: ReplicaPool, lsn: bigint) =>
-      (pool.reachedPosition?.position?.lsn ?? 0n) >= lsn;
-    const unread = await write(one, 6000, false);
-    const read = await write(other, 6001, true);
-    await until(() => hasReached(other, read));
-    expect(hasReached(one, unread)).toBe(false);
-    const lastly = await write(one, 6002, true);
-    await until(() => hasReached(one, lastly));
-  });
-
-  test('a transaction raises the floor at its commit', async () => {
-    const pool = await makePool();
-    await pool.session().run(async () => {
-      const client = await pool.connect();
-      await client.query('BEGIN');
-      await client.query('INSERT INTO bet VALUES (3000, 1)');
-      await client.query('COMMIT');
-      client.release();
-      const { rows } = await pool.query('SELECT id FROM bet WHERE id = 3000');
-      expect(rows).toHaveLength(1);
-    });
-  });
-
-  test('a signed token that was tampered with is refused', async () => {
-    const signingKeys = [{ id: 'k1', secret: 'x'.repeat(32) }];
-    const pool = await makePool({ sessions: { signingKeys } });
-    const session = pool.session();
-    await session.run(() => pool.query('SELECT 1'));
-    const token = await session.token();
-    expect(() => pool.session(token)).not.toThrow();
-    const forged = token.slice(0, 20) + (token[20] === 'A' ? 'B' : 'A') + token.slice(21);
-    expect(() => pool.session(forged)).toThrow(/POOL_TOKEN/);
   });
 });
 
@@ -373,11 +212,10 @@ describe('bad input', () => {
 
   test('two servers that both take writes are refused, both of them', async () => {
     const other = await startPostgres({ name: 'other-primary' });
-    const pool = new ReplicaPool({
-      primary: { connectionString: primary.url, name: 'primary' },
+    await using pool = new ReplicaPool({
+      primary: { connectionString: servers.primary.url, name: 'primary' },
       replicas: [{ connectionString: other.url, name: 'other' }],
     });
-    pools.push(pool);
     await until(async () => {
       const error = await pool.query('CREATE TABLE IF NOT EXISTS split (id int)').catch((e) => e);
       return isShardlineError(error, 'POOL_SPLIT_BRAIN');
@@ -388,14 +226,15 @@ describe('bad input', () => {
 
   test('a replica of another cluster is never read from, and the health says what it is', async () => {
     const stranger = await startPostgres({ name: 'stranger', ownIdentity: true });
-    const pool = await makePool({
+    const pool = await servers.openPool({
       replicas: [
         { connectionString: stranger.url, name: 'stranger' },
-        { connectionString: prompt.url, name: 'prompt' },
+        { connectionString: servers.prompt.url, name: 'prompt' },
       ],
       balancing: 'round-robin',
     });
-    for (let read = 0; read < 10; read += 1) expect(await portOf(pool)).toBe(String(prompt.port));
+    for (let read = 0; read < 10; read += 1)
+      expect(await portOf(pool)).toBe(String(servers.prompt.port));
     expect(pool.health().nodes.find(({ name }) => name === 'stranger')).toMatchObject({
       fault: 'other-cluster',
     });
@@ -406,11 +245,10 @@ describe('bad input', () => {
   });
 
   test('an unreachable replica costs nothing but a note in the health', async () => {
-    const pool = new ReplicaPool({
-      primary: { connectionString: primary.url, name: 'primary' },
+    await using pool = new ReplicaPool({
+      primary: { connectionString: servers.primary.url, name: 'primary' },
       replicas: [{ host: '127.0.0.1', port: 1, user: 'postgres', name: 'gone' }],
     });
-    pools.push(pool);
     await pool.ready();
     expect((await pool.query(WHERE)).rows[0].standby).toBe(false);
     await until(() => pool.health().nodes[1]?.fault === 'unreachable');

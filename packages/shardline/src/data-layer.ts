@@ -29,7 +29,7 @@ export interface DataLayerHealth {
 
 /**
  * How often each tier answered, by entity or namespace. `lookups` are hits of L1 and searches below it: whoever joins a
- * search that is under way, or is shown a stale value from memory, is not counted again.
+ * search that is under way, or is shown a stale value from memory, is not counted.
  */
 export type DataLayerStats = Readonly<
   Record<string, { lookups: number; l1: number; l2: number; l3: number; loads: number }>

@@ -49,7 +49,7 @@ export class LayerContext {
 
   /** The session that a call belongs to, or one of its own. */
   readonly sessionOrNew = (): OpenSession =>
-    this.session() ?? OpenSession.ofOneWrite(this.parts.sessions);
+    this.session() ?? OpenSession.ofOneCall(this.parts.sessions);
 
   /** The topology in force. */
   readonly epoch = (): number => this.parts.router.topology.epoch;

@@ -75,8 +75,8 @@ export class OpenSession implements LayerSession {
     if (contents !== undefined) this.#takeIn(contents);
   }
 
-  /** A session that nobody goes on with: a write outside of any has to know where it ended, all the same. */
-  static ofOneWrite(context: SessionContext): OpenSession {
+  /** A session that nobody goes on with: a write or a transaction outside of any has to know where it ended, all the same. */
+  static ofOneCall(context: SessionContext): OpenSession {
     const session = new OpenSession(context);
     session.#willRead = false;
     return session;
